@@ -1,0 +1,126 @@
+"""The recount of one node, and what it finds: nothing here decides what an instance holds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from worker.core import commands, events, holdings, records, resources, stats, world
+
+UNKNOWN_INSTANCE = "unknown_instance"
+MISSING_INSTANCE = "missing_instance"
+DUPLICATE_REPORT = "duplicate_report"
+OVERDUE_MOVE = "overdue_move"
+SUPERSEDED_MOVE = "superseded_move"
+REMOVED_NODE_IN_USE = "removed_node_in_use"
+RECOUNT_DIFFERS = "recount_differs"
+
+
+def recount(
+    books: world.World, cause: commands.Cause, command: commands.AuditNode
+) -> tuple[events.Found, ...]:
+    """Recount the node, compare it with the sender's list, and return what was found.
+
+    An audit that is not newer than the last one of its node finds nothing; its snapshots are applied before.
+    """
+    node = books.node(command.node_uuid)
+    if node.pair is None or command.taken_at <= node.audited_at:
+        return ()
+    first = len(books.happened)
+    books.put_node(dataclasses.replace(node, audited_at=command.taken_at), cause)
+    account = books.account(node.pair)
+    _find_differences(books, account, cause)
+    if command.instances is not None:
+        _find_missing(books, cause, command, node.pair)
+    for book in books.residents(account.id):
+        _find_moves(books, book, node, cause)
+    find_rivals(books, node, cause)
+    find_leftovers(books, node, cause)
+    return tuple(event for event in books.happened[first:] if isinstance(event, events.Found))
+
+
+def _find(books: world.World, node: records.Node, cause: commands.Cause, kind: str, text: str, **about: str) -> None:
+    host = node.pair.host if node.pair is not None else ""
+    books.happened.append(events.Found(kind, text, host, node.uuid, causes=(cause,), **about))  # type: ignore[arg-type]
+
+
+def find_unknown(
+    books: world.World, cause: commands.Cause, command: commands.AuditNode, record: records.Instance
+) -> None:
+    """Note an instance of the sender's list that nobody has told of; it is adopted from the snapshot."""
+    text = f"instance {record.uuid} was not on record; it is adopted from the audit's snapshot"
+    _find(books, books.node(command.node_uuid), cause, UNKNOWN_INSTANCE, text, instance_uuid=record.uuid)
+
+
+def find_rivals(books: world.World, node: records.Node, cause: commands.Cause) -> None:
+    """Note that several uuids report the pair of this node; the greatest (revision, uuid) speaks for it."""
+    if node.pair is None:
+        return
+    account = records.account_id(node.pair.host, node.pair.node)
+    live = sorted(one.uuid for one in books.nodes_of(account) if one.live)
+    if len(live) > 1:
+        text = f"{node.pair} is reported as {', '.join(live)}; {books.provider_uuid(account)} speaks for it"
+        _find(books, node, cause, DUPLICATE_REPORT, text)
+
+
+def find_leftovers(books: world.World, node: records.Node, cause: commands.Cause) -> None:
+    """Note that something is held on a node that was removed."""
+    if node.pair is None or node.live:
+        return
+    account = books.account(node.pair)
+    speaker = books.speaker(account.id)
+    if account.used and speaker is not None and speaker.uuid == node.uuid:
+        amounts = ", ".join(f"{name} {amount}" for name, amount in sorted(account.used.items()))
+        _find(books, node, cause, REMOVED_NODE_IN_USE, f"{node.pair} was removed, but {amounts} are held there")
+
+
+def _find_differences(books: world.World, account: records.Account, cause: commands.Cause) -> None:
+    """Compare the node's figures with the sum of what its residents hold; where they differ, the sum is right."""
+    residents = books.residents(account.id)
+    used = resources.total(holdings.amounts_on(book.holdings, account.id) for book in residents)
+    settled = resources.total(holdings.settled_on(book.holdings, account.id) for book in residents)
+    counters: dict[str, int] = {}
+    for book in residents:
+        if book.record is not None and stats.counted_on(book) == account.pair:
+            counters = dict(stats.counted(counters, stats.keys(book.record), 1))
+    recounted = dataclasses.replace(account, used=used, settled=settled, counters=counters)
+    if recounted == account:
+        return
+    change, moved = resources.subtract(used, account.used), resources.subtract(settled, account.settled)
+    text = f"{account.pair}: the figures differ from the sum of the holdings by {dict(change)}; set to the sum"
+    speaker = books.speaker(account.id)
+    node_uuid = speaker.uuid if speaker is not None else None
+    books.put_account(recounted)
+    books.enter(events.Entry("recount", account.id, node_uuid, None, change, moved, cause))
+    books.happened.append(
+        events.Found(RECOUNT_DIFFERS, text, account.pair.host, node_uuid, causes=(cause,))
+    )
+
+
+def _find_missing(
+    books: world.World, cause: commands.Cause, command: commands.AuditNode, pair: records.Pair
+) -> None:
+    """Note what is on record here and missing in the sender's list; an authoritative list takes it off the node."""
+    listed = {record.uuid for record in command.instances or ()}
+    before = command.taken_at - books.policy.audit_grace
+    node = books.node(command.node_uuid)
+    for book in books.residents(records.account_id(pair.host, pair.node)):
+        record = book.record
+        if record is None or record.pair != pair or book.uuid in listed or book.saved_at > before:
+            continue
+        fate = "it is taken off the node" if command.authoritative else "it stays counted"
+        text = f"instance {book.uuid} is on record at {pair} but not in the audit's list; {fate}"
+        _find(books, node, cause, MISSING_INSTANCE, text, instance_uuid=book.uuid)
+        if command.authoritative:
+            nowhere = dataclasses.replace(record, host=None, node=None)
+            books.put_book(dataclasses.replace(book, record=nowhere), cause)
+
+
+def _find_moves(books: world.World, book: records.Book, node: records.Node, cause: commands.Cause) -> None:
+    """Note moves that take too long, and moves in progress that a newer one has put out of force."""
+    move = holdings.deciding_move(book)
+    if move is not None and books.now - move.created_at > books.policy.migration_deadline:
+        text = f"migration {move.uuid} of instance {book.uuid} is {move.status} for longer than the deadline"
+        _find(books, node, cause, OVERDUE_MOVE, text, instance_uuid=book.uuid, migration_uuid=move.uuid)
+    for old in holdings.superseded_moves(book):
+        text = f"migration {old.uuid} of instance {book.uuid} is {old.status} but a newer one decides; it holds nothing"
+        _find(books, node, cause, SUPERSEDED_MOVE, text, instance_uuid=book.uuid, migration_uuid=old.uuid)

@@ -1,0 +1,127 @@
+"""What happened: one frozen class per fact that leaves the worker as a notification."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from worker.core import commands, providers, records, resources
+
+CREATE = "create"
+UPDATE = "update"
+DELETE = "delete"
+EXISTS = "exists"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProviderChanged:
+    """A transaction changed a provider; ``change`` is create, update, delete, or exists for a mere snapshot.
+
+    ``node`` has the sequence of this notification, ``generation`` is that of its row once it is stored.
+    """
+
+    change: str
+    node: records.Node
+    generation: int
+    host: str
+    view: providers.View
+    delta: resources.Amounts
+    causes: tuple[commands.Cause, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AllocationChanged:
+    """What a consumer holds is now this, by provider uuid; nothing at all when it is empty."""
+
+    consumer_uuid: str
+    consumer_type: str
+    instance_uuid: str
+    project_id: str | None
+    user_id: str | None
+    consumer_generation: int
+    allocations: Mapping[str, resources.Amounts]
+    host: str
+    causes: tuple[commands.Cause, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClaimDecided:
+    """A claim was accepted or refused."""
+
+    accepted: bool
+    instance_uuid: str
+    migration_uuid: str | None
+    node_uuid: str | None
+    host: str
+    method: str
+    reason: str | None
+    requested: resources.Amounts
+    allocations: Mapping[str, resources.Amounts]
+    causes: tuple[commands.Cause, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """Something does not add up, or a move is overdue."""
+
+    kind: str
+    text: str
+    host: str
+    node_uuid: str | None
+    instance_uuid: str | None = None
+    migration_uuid: str | None = None
+    detail: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    causes: tuple[commands.Cause, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parked:
+    """A message was parked."""
+
+    message_id: str | None
+    method: str | None
+    reason: str
+    field: str | None
+    attempts: int
+    queue: str
+    causes: tuple[commands.Cause, ...] = ()
+
+
+Event = ProviderChanged | AllocationChanged | ClaimDecided | Found | Parked
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger: by how much one message changed one figure of one account.
+
+    ``kind`` is holding, reserved (what the host keeps for itself), capacity (what the node has) or recount.
+    """
+
+    kind: str
+    account: str
+    node_uuid: str | None
+    instance_uuid: str | None
+    amounts: resources.Amounts
+    settled: resources.Amounts
+    cause: commands.Cause
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to one cast or call (contract, section 4)."""
+
+    outcome: str
+    message_id: str
+    account: str | None = None
+    node_uuid: str | None = None
+    sequence: int | None = None
+    reason: str | None = None
+    detail: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+APPLIED = "applied"
+ACCEPTED = "accepted"
+REFUSED = "refused"
+STALE = "stale"
+DUPLICATE = "duplicate"
+PARKED = "parked"

@@ -1,0 +1,108 @@
+"""What an instance holds, where, and for which consumer: the one rule of the accounts (contract, section 3).
+
+An instance and its moves go in, holdings come out; every figure of a node is a sum of them. Nothing else adds to or
+takes from an account.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from worker.core import lifecycle, records, resources, usage
+
+INSTANCE = "instance"
+SOURCE = "source"
+DESTINATION = "destination"
+EVACUATION = "evacuation"
+
+
+def deciding_move(book: records.Book) -> records.Move | None:
+    """Return the move that decides what the instance holds: the newest that has not failed, if it is in progress."""
+    newest = max(
+        (move for move in book.moves if move.status not in lifecycle.FAILED),
+        key=lambda move: (move.created_at, move.uuid),
+        default=None,
+    )
+    if newest is None or newest.status in lifecycle.TERMINAL or book.record is None:
+        return None
+    here = book.record.pair
+    return newest if here is not None and here in {newest.source, newest.dest} else None
+
+
+def superseded_moves(book: records.Book) -> tuple[records.Move, ...]:
+    """Return the moves still in progress that hold nothing because a newer one decides."""
+    if not any(move.status in lifecycle.IN_PROGRESS for move in book.moves):
+        return ()
+    newest = max(
+        (move for move in book.moves if move.status not in lifecycle.FAILED),
+        key=lambda move: (move.created_at, move.uuid),
+    )
+    return tuple(move for move in book.moves if move.status in lifecycle.IN_PROGRESS and move is not newest)
+
+
+def held(book: records.Book) -> tuple[records.Holding, ...]:
+    """Return what the instance of this book holds now."""
+    record = book.record
+    if book.deleted or record is None or record.pair is None or lifecycle.releases(record):
+        return ()
+    move = deciding_move(book)
+    if move is not None:
+        return _both_sides(record, move)
+    amounts = usage.usage(record.flavor, record.volume_backed, record.numa_topology, record.resources)
+    return (_holding(record.pair, record.uuid, INSTANCE, True, amounts),)
+
+
+def _both_sides(record: records.Instance, move: records.Move) -> tuple[records.Holding, ...]:
+    settled = _settled_side(record, move)
+    source_consumer = record.uuid if move.migration_type == EVACUATION else move.uuid
+    ends = (
+        (SOURCE, move.source, source_consumer, move.old_flavor, None),
+        (DESTINATION, move.dest, record.uuid, move.new_flavor, move.new_numa_topology),
+    )
+    sides = []
+    for side, pair, consumer, flavor, topology in ends:
+        if pair is not None:
+            amounts = usage.usage(
+                flavor or record.flavor, record.volume_backed, topology or record.numa_topology, record.resources
+            )
+            sides.append(_holding(pair, consumer, side, settled == side, amounts))
+    return tuple(sides)
+
+
+def _settled_side(record: records.Instance, move: records.Move) -> str:
+    """Return the side of the move on which the instance's record is; on one node the flavor tells, then the source."""
+    if move.source == move.dest:
+        old = (move.old_flavor or record.flavor).flavorid
+        return SOURCE if record.flavor.flavorid == old else DESTINATION
+    return SOURCE if record.pair == move.source else DESTINATION
+
+
+def _holding(
+    pair: records.Pair, consumer: str, side: str, settled: bool, amounts: resources.Amounts
+) -> records.Holding:
+    return records.Holding(records.account_id(pair.host, pair.node), consumer, side, settled, amounts)
+
+
+def refreshed(book: records.Book) -> records.Book:
+    """Return the book with its holdings worked out anew; the very same book when they are as before."""
+    now = held(book)
+    return book if now == book.holdings else dataclasses.replace(book, holdings=now)
+
+
+def amounts_on(holdings: tuple[records.Holding, ...], account: str) -> resources.Amounts:
+    """Return the sum of what these holdings take from one account."""
+    return resources.total(holding.amounts for holding in holdings if holding.account == account)
+
+
+def settled_on(holdings: tuple[records.Holding, ...], account: str) -> resources.Amounts:
+    """Return the part of what these holdings take from one account that is settled."""
+    return resources.total(holding.amounts for holding in holdings if holding.account == account and holding.settled)
+
+
+def by_consumer(holdings: tuple[records.Holding, ...]) -> dict[str, dict[str, resources.Amounts]]:
+    """Return consumer -> account -> amounts."""
+    result: dict[str, dict[str, resources.Amounts]] = {}
+    for holding in holdings:
+        accounts = result.setdefault(holding.consumer, {})
+        accounts[holding.account] = resources.add(accounts.get(holding.account, resources.NOTHING), holding.amounts)
+    return result

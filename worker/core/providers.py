@@ -1,0 +1,101 @@
+"""From a node's account to its resource provider: inventories, traits, usages, and the difference of two states."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from worker.core import records, resources
+
+CPU_RATIO = 4.0
+RAM_RATIO = 1.0
+DISK_RATIO = 1.0
+MIB_PER_GIB = 1024
+ALWAYS = ("COMPUTE_NODE", "OWNER_NOVA")
+DISABLED = "COMPUTE_STATUS_DISABLED"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class View:
+    """What the world outside sees of one node's root provider."""
+
+    name: str
+    inventories: Mapping[str, records.Inventory]
+    traits: tuple[str, ...]
+    used: resources.Amounts
+    settled: resources.Amounts
+
+
+def capacity(report: records.ComputeNode) -> records.Capacity:
+    """Return what the hot path needs of a report: totals and inventories by the standard formula."""
+    return records.Capacity(
+        vcpus=report.vcpus,
+        memory_mb=report.memory_mb,
+        local_gb=report.local_gb,
+        inventories=_inventories(report),
+        traits=report.traits,
+        stats=report.stats,
+    )
+
+
+def _inventories(report: records.ComputeNode) -> Mapping[str, records.Inventory]:
+    cells = report.numa_topology or ()
+    dedicated = len(frozenset().union(*(cell.pcpuset for cell in cells)))
+    reserved_gb = -(-report.reserved_host_disk_mb // MIB_PER_GIB)
+    standard = (
+        (resources.VCPU, report.vcpus, report.reserved_host_cpus, report.cpu_allocation_ratio or CPU_RATIO),
+        (resources.PCPU, dedicated, 0, 1.0),
+        (resources.MEMORY_MB, report.memory_mb, report.reserved_host_memory_mb,
+         report.ram_allocation_ratio or RAM_RATIO),
+        (resources.DISK_GB, report.local_gb, reserved_gb, report.disk_allocation_ratio or DISK_RATIO),
+    )  # fmt: skip
+    found = {
+        name: records.Inventory(total, reserved, max_unit=total, allocation_ratio=ratio)
+        for name, total, reserved, ratio in standard
+        if total > 0
+    }
+    return {**found, **report.inventories}
+
+
+def reserved(node: records.Node | None) -> resources.Amounts:
+    """Return what the host keeps for itself, by class."""
+    if node is None or node.capacity is None or not node.live:
+        return resources.NOTHING
+    return {name: inventory.reserved for name, inventory in node.capacity.inventories.items() if inventory.reserved}
+
+
+def totals(node: records.Node | None) -> resources.Amounts:
+    """Return what the node has, by class."""
+    if node is None or node.capacity is None or not node.live:
+        return resources.NOTHING
+    return {name: inventory.total for name, inventory in node.capacity.inventories.items() if inventory.total}
+
+
+def view(node: records.Node, account: records.Account | None) -> View | None:
+    """Return the root provider of a node that speaks for the account, or None while there is none.
+
+    There is one while the node is reported, and after its removal as long as something is held there.
+    """
+    if account is None or node.capacity is None or not (node.live or account.used):
+        return None
+    inventories = node.capacity.inventories if node.live else {}
+    return View(str(account.pair.node), inventories, traits(node), account.used, account.settled)
+
+
+def traits(node: records.Node) -> tuple[str, ...]:
+    """Return the traits of the root provider, sorted."""
+    reported = node.capacity.traits if node.capacity is not None else ()
+    status = (DISABLED,) if node.disabled else ()
+    return tuple(sorted({*reported, *ALWAYS, *status}))
+
+
+def usages(seen: View) -> dict[str, dict[str, int]]:
+    """Return used, settled and in_move for each class that the provider has or that is held there."""
+    return {
+        name: {
+            "used": seen.used.get(name, 0),
+            "settled": seen.settled.get(name, 0),
+            "in_move": seen.used.get(name, 0) - seen.settled.get(name, 0),
+        }
+        for name in sorted({*seen.inventories, *seen.used})
+    }

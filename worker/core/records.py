@@ -1,0 +1,314 @@
+"""The records that casts carry and the books keep: nodes, instances, moves, accounts.
+
+Names and units are those of the contract's objects; times are whole microseconds since 1970 (UTC). A pair of compute
+service and hypervisor is written ``(host, node)``; its account is kept under a uuid made of the two names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import uuid
+from collections.abc import Mapping
+
+from worker.core import resources
+
+NEVER = -1
+"""The revision of a record that nobody has sent yet: below every real one."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pair:
+    """A hypervisor as instances and moves name it: compute service and hypervisor_hostname."""
+
+    host: str
+    node: str
+
+    def __str__(self) -> str:
+        """Return HOST/NODE, the way messages name a pair."""
+        return f"{self.host}/{self.node}"
+
+
+@functools.lru_cache(maxsize=65536)
+def account_id(host: str, node: str) -> str:
+    """Return the placeholder uuid of a pair (contract, section 2 «Nodes by name and by uuid»)."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"stocktake:{host}/{node}"))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a provider has of one class; capacity = (total - reserved) * allocation_ratio."""
+
+    total: int
+    reserved: int = 0
+    min_unit: int = 1
+    max_unit: int = 2147483647
+    step_size: int = 1
+    allocation_ratio: float = 1.0
+
+    @property
+    def capacity(self) -> int:
+        """Whole amount that may be held, as Placement rounds it (down)."""
+        return int((self.total - self.reserved) * self.allocation_ratio)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pages:
+    """A pool of memory pages of one size in a host cell."""
+
+    size_kb: int
+    total: int
+    reserved: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostCell:
+    """A NUMA cell of a host; memory in MiB, siblings as sets of CPU ids."""
+
+    id: int
+    cpuset: frozenset[int]
+    pcpuset: frozenset[int]
+    memory: int
+    siblings: tuple[frozenset[int], ...] = ()
+    mempages: tuple[Pages, ...] = ()
+    socket: int | None = None
+    physnets: frozenset[str] = frozenset()
+    tunneled: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GuestCell:
+    """A NUMA cell of a guest; memory in MiB, pagesize in KiB (negative: small, large, any)."""
+
+    id: int
+    cpuset: frozenset[int]
+    pcpuset: frozenset[int]
+    memory: int
+    pagesize: int | None = None
+    cpu_policy: str | None = None
+    cpu_thread_policy: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GuestTopology:
+    """The NUMA topology of a guest."""
+
+    cells: tuple[GuestCell, ...]
+    emulator_threads_policy: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeviceRequest:
+    """A request for ``count`` PCI devices, each matching one of the alternatives in ``spec``."""
+
+    request_id: str
+    count: int
+    spec: tuple[Mapping[str, str], ...]
+    alias_name: str | None = None
+    numa_policy: str | None = None
+    requester_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Device:
+    """A PCI device as a hypervisor reports it."""
+
+    address: str
+    vendor_id: str
+    product_id: str
+    dev_type: str
+    parent_addr: str | None = None
+    numa_node: int | None = None
+    label: str | None = None
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChildProvider:
+    """A provider below the node's root that the hypervisor reports."""
+
+    uuid: str
+    name: str
+    parent_provider_uuid: str | None
+    inventories: Mapping[str, Inventory]
+    traits: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ComputeNode:
+    """One report of a node: what it has, not what is used of it."""
+
+    uuid: str
+    host: str
+    hypervisor_hostname: str
+    revision: int
+    vcpus: int
+    memory_mb: int
+    local_gb: int
+    reserved_host_cpus: int
+    reserved_host_memory_mb: int
+    reserved_host_disk_mb: int
+    cpu_allocation_ratio: float | None = None
+    ram_allocation_ratio: float | None = None
+    disk_allocation_ratio: float | None = None
+    hypervisor_type: str | None = None
+    hypervisor_version: int | None = None
+    host_ip: str | None = None
+    disabled: bool = False
+    numa_topology: tuple[HostCell, ...] | None = None
+    pci_devices: tuple[Device, ...] = ()
+    inventories: Mapping[str, Inventory] = dataclasses.field(default_factory=dict)
+    traits: tuple[str, ...] = ()
+    stats: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    providers: tuple[ChildProvider, ...] = ()
+
+    @property
+    def pair(self) -> Pair:
+        """The names under which instances and moves know this node."""
+        return Pair(self.host, self.hypervisor_hostname)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flavor:
+    """The sizes of an instance: MiB of memory and swap, GiB of disks."""
+
+    flavorid: str
+    name: str | None
+    vcpus: int
+    memory_mb: int
+    root_gb: int
+    ephemeral_gb: int
+    swap: int
+    extra_specs: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Instance:
+    """What an instance is, by its newest record."""
+
+    uuid: str
+    revision: int
+    flavor: Flavor
+    project_id: str | None = None
+    user_id: str | None = None
+    display_name: str | None = None
+    host: str | None = None
+    node: str | None = None
+    vm_state: str | None = None
+    task_state: str | None = None
+    os_type: str | None = None
+    volume_backed: bool = False
+    numa_topology: GuestTopology | None = None
+    pci_requests: tuple[DeviceRequest, ...] = ()
+    resources: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def pair(self) -> Pair | None:
+        """Where the record says the instance is, or None when it is on no node."""
+        return Pair(self.host, self.node) if self.host and self.node else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Move:
+    """A migration record: one instance leaving ``source`` for ``dest``."""
+
+    uuid: str
+    revision: int
+    instance_uuid: str
+    status: str
+    migration_type: str | None = None
+    created_at: int = 0
+    source: Pair | None = None
+    dest: Pair | None = None
+    old_flavor: Flavor | None = None
+    new_flavor: Flavor | None = None
+    new_numa_topology: GuestTopology | None = None
+    new_pci_requests: tuple[DeviceRequest, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """How far shared CPUs and memory of a NUMA cell may be overcommitted; a None inside is no limit."""
+
+    cpu_allocation_ratio: float | None
+    ram_allocation_ratio: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Holding:
+    """What one consumer holds on one account. ``side``: instance, source or destination."""
+
+    account: str
+    consumer: str
+    side: str
+    settled: bool
+    amounts: resources.Amounts
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Book:
+    """All that is kept of one instance: its newest record, its moves and what it holds now.
+
+    ``revision`` is that of the newest fact about the instance itself, of which ``record`` may know nothing (an abort
+    or a deletion that came first). ``saved_at`` is when the record was last committed. ``generation`` 0: not stored.
+    """
+
+    uuid: str
+    revision: int = NEVER
+    deleted: bool = False
+    record: Instance | None = None
+    moves: tuple[Move, ...] = ()
+    holdings: tuple[Holding, ...] = ()
+    saved_at: int = 0
+    generation: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a report says a node has, reduced to what the hot path needs."""
+
+    vcpus: int
+    memory_mb: int
+    local_gb: int
+    inventories: Mapping[str, Inventory]
+    traits: tuple[str, ...] = ()
+    stats: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Node:
+    """All that is kept of one node uuid. ``generation`` 0: not stored yet.
+
+    ``revision`` is that of the newest report, ``removed_revision`` that of the newest removal, ``disabled_revision``
+    that of the newest word on ``disabled``. ``digest`` identifies the content of the newest report.
+    """
+
+    uuid: str
+    pair: Pair | None = None
+    revision: int = NEVER
+    removed_revision: int = NEVER
+    disabled: bool = False
+    disabled_revision: int = NEVER
+    failed_builds: int = 0
+    audited_at: int = NEVER
+    sequence: int = 0
+    capacity: Capacity | None = None
+    digest: str = ""
+    generation: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether the node is reported and not removed since."""
+        return self.capacity is not None and self.revision > self.removed_revision
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """The sums of one pair: what is held there, how much of it is settled, and the counters of its instances."""
+
+    id: str
+    pair: Pair
+    used: resources.Amounts = dataclasses.field(default_factory=dict)
+    settled: resources.Amounts = dataclasses.field(default_factory=dict)
+    counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    generation: int = 0

@@ -1,0 +1,199 @@
+"""The records that one transaction has read, and what its commands have made of them so far.
+
+Commands are decided one after the other against this picture, so that each sees the effects of those before it. Every
+change goes through ``put_book`` or ``put_node``: they alone turn the difference between what was held and what is held
+into account figures and ledger entries.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from worker.core import claims, commands, events, holdings, providers, records, resources, stats
+
+
+class World:
+    """What is known within one transaction; ``now`` in microseconds since 1970."""
+
+    def __init__(self, now: int, policy: claims.Policy) -> None:
+        """Start empty; the handler adds what it reads."""
+        self.now = now
+        self.policy = policy
+        self.books: dict[str, records.Book] = {}
+        self.accounts: dict[str, records.Account] = {}
+        self.nodes: dict[str, records.Node] = {}
+        self.reports: dict[str, records.ComputeNode] = {}
+        self.entries: list[events.Entry] = []
+        self.happened: list[events.Event] = []
+        self.first_books: dict[str, records.Book] = {}
+        self.first_accounts: dict[str, records.Account] = {}
+        self.first_nodes: dict[str, records.Node] = {}
+        self._causes: dict[str, dict[str, commands.Cause]] = {}
+        self._by_account: dict[str, dict[str, None]] = {}
+        self._first_by_account: dict[str, dict[str, None]] = {}
+
+    def add(
+        self,
+        books: Iterable[records.Book] = (),
+        accounts: Iterable[records.Account] = (),
+        nodes: Iterable[records.Node] = (),
+    ) -> None:
+        """Take in what was read; a record that is here already keeps what was made of it."""
+        for book in books:
+            self.books.setdefault(book.uuid, book)
+        for account in accounts:
+            self.accounts.setdefault(account.id, account)
+        for node in nodes:
+            if node.uuid not in self.nodes:
+                self.nodes[node.uuid] = node
+                _index(self._by_account, node)
+                _index(self._first_by_account, node)
+
+    def book(self, uuid: str) -> records.Book:
+        """Return what is kept of an instance; an empty book for an unknown one."""
+        return self.books.get(uuid) or records.Book(uuid)
+
+    def node(self, uuid: str) -> records.Node:
+        """Return what is kept of a node; an empty one for an unknown uuid."""
+        return self.nodes.get(uuid) or records.Node(uuid)
+
+    def account(self, pair: records.Pair) -> records.Account:
+        """Return the account of a pair."""
+        return self.accounts[records.account_id(pair.host, pair.node)]
+
+    def speaker(self, account: str) -> records.Node | None:
+        """Return the node that speaks for an account: the greatest (revision, uuid) of those reported, then removed."""
+        return _speaker(self.nodes[uuid] for uuid in self._by_account.get(account, ()))
+
+    def nodes_of(self, account: str) -> tuple[records.Node, ...]:
+        """Return every node whose newest report names the pair of this account."""
+        return tuple(self.nodes[uuid] for uuid in self._by_account.get(account, {}))
+
+    def residents(self, account: str) -> tuple[records.Book, ...]:
+        """Return the books with something held on this account, of those that were read."""
+        return tuple(
+            book for book in self.books.values() if any(holding.account == account for holding in book.holdings)
+        )
+
+    def provider_uuid(self, account: str) -> str:
+        """Return the uuid under which the account is known outside: its speaker's, or the placeholder."""
+        speaker = self.speaker(account)
+        return speaker.uuid if speaker is not None else account
+
+    def causes(self, key: str) -> tuple[commands.Cause, ...]:
+        """Return the messages that changed an account or an instance, in order."""
+        return tuple(self._causes.get(key, {}).values())
+
+    def blame(self, key: str, cause: commands.Cause) -> None:
+        """Remember that a message changed an account or an instance."""
+        self._causes.setdefault(key, {})[cause.message_id] = cause
+
+    def put_book(self, book: records.Book, cause: commands.Cause) -> records.Book:
+        """Make this what is known of an instance; work out what it holds now and move the figures by the difference."""
+        old = self.book(book.uuid)
+        new = holdings.refreshed(dataclasses.replace(book, saved_at=self.now))
+        self.first_books.setdefault(book.uuid, old)
+        self.books[book.uuid] = new
+        if new.holdings != old.holdings:
+            self.blame(book.uuid, cause)
+            for account in dict.fromkeys(holding.account for holding in old.holdings + new.holdings):
+                self._move_figures(account, old, new, cause)
+        self._count(old, new)
+        return new
+
+    def put_node(self, node: records.Node, cause: commands.Cause, report: records.ComputeNode | None = None) -> None:
+        """Make this what is known of a node; enter what changed of the capacity of the pairs it speaks for."""
+        old = self.node(node.uuid)
+        pairs = {records.account_id(pair.host, pair.node) for pair in (old.pair, node.pair) if pair is not None}
+        before = {account: self.speaker(account) for account in sorted(pairs)}
+        self.first_nodes.setdefault(node.uuid, old)
+        self.nodes[node.uuid] = node
+        if old.pair != node.pair:
+            _unindex(self._by_account, old)
+            _index(self._by_account, node)
+        if report is not None:
+            self.reports[node.uuid] = report
+        for account, speaker in before.items():
+            self._enter_standing(account, speaker, cause)
+
+    def next_sequence(self, uuid: str) -> records.Node:
+        """Give a node the next number for a notification of its providers and return it."""
+        node = self.nodes[uuid]
+        self.first_nodes.setdefault(uuid, node)
+        self.nodes[uuid] = dataclasses.replace(node, sequence=node.sequence + 1)
+        return self.nodes[uuid]
+
+    def put_account(self, account: records.Account) -> None:
+        """Make this the figures of an account."""
+        self.first_accounts.setdefault(account.id, self.accounts[account.id])
+        self.accounts[account.id] = account
+
+    def enter(self, entry: events.Entry) -> None:
+        """Add a line to the ledger, unless it changes nothing."""
+        if entry.amounts or entry.settled:
+            self.entries.append(entry)
+            self.blame(entry.account, entry.cause)
+
+    def _move_figures(self, account: str, old: records.Book, new: records.Book, cause: commands.Cause) -> None:
+        amounts = resources.subtract(
+            holdings.amounts_on(new.holdings, account), holdings.amounts_on(old.holdings, account)
+        )
+        settled = resources.subtract(
+            holdings.settled_on(new.holdings, account), holdings.settled_on(old.holdings, account)
+        )
+        if amounts or settled:
+            figures = self.accounts[account]
+            self.put_account(
+                dataclasses.replace(
+                    figures,
+                    used=resources.add(figures.used, amounts),
+                    settled=resources.add(figures.settled, settled),
+                )
+            )
+        speaker = self.speaker(account)
+        node_uuid = speaker.uuid if speaker is not None else None
+        self.enter(events.Entry("holding", account, node_uuid, new.uuid, amounts, settled, cause))
+
+    def _count(self, old: records.Book, new: records.Book) -> None:
+        before, after = stats.counted_on(old), stats.counted_on(new)
+        leaving = stats.keys(old.record) if before is not None and old.record is not None else ()
+        coming = stats.keys(new.record) if after is not None and new.record is not None else ()
+        if (before, leaving) == (after, coming):
+            return
+        for pair, names, step in ((before, leaving, -1), (after, coming, 1)):
+            if pair is not None:
+                figures = self.account(pair)
+                self.put_account(dataclasses.replace(figures, counters=stats.counted(figures.counters, names, step)))
+
+    def _enter_standing(self, account: str, before: records.Node | None, cause: commands.Cause) -> None:
+        after = self.speaker(account)
+        node_uuid = after.uuid if after is not None else None
+        for kind, figures in (("reserved", providers.reserved), ("capacity", providers.totals)):
+            change = resources.subtract(figures(after), figures(before))
+            self.enter(events.Entry(kind, account, node_uuid, None, change, resources.NOTHING, cause))
+        if _seen(before) != _seen(after):
+            self.blame(account, cause)
+
+    def first_speaker(self, account: str) -> records.Node | None:
+        """Return the node that spoke for the account when the transaction began."""
+        uuids = self._first_by_account.get(account, ())
+        return _speaker(self.first_nodes.get(uuid) or self.nodes[uuid] for uuid in uuids)
+
+
+def _seen(node: records.Node | None) -> tuple[object, ...] | None:
+    return None if node is None else (node.uuid, node.live, node.capacity, node.disabled)
+
+
+def _speaker(nodes: Iterable[records.Node]) -> records.Node | None:
+    return max(nodes, key=lambda node: (node.live, node.revision, node.uuid), default=None)
+
+
+def _index(by_account: dict[str, dict[str, None]], node: records.Node) -> None:
+    if node.pair is not None:
+        by_account.setdefault(records.account_id(node.pair.host, node.pair.node), {})[node.uuid] = None
+
+
+def _unindex(by_account: dict[str, dict[str, None]], node: records.Node) -> None:
+    if node.pair is not None:
+        by_account[records.account_id(node.pair.host, node.pair.node)].pop(node.uuid, None)

@@ -1,0 +1,156 @@
+"""A batch, once: the transaction script.
+
+Inbox, then everything the commands touch (set-based), then one decision after the other against one picture of the
+world, then everything that changed (set-based), ledger, outbox, inbox marks, commit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from worker import errors, interfaces
+from worker.core import announce, claims, commands, decide, events, lifecycle, records, world
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """What goes into one transaction: tasks to carry out, and messages that are parked as they came."""
+
+    tasks: Sequence[commands.Task] = ()
+    parked: Sequence[interfaces.ParkedMessage] = ()
+
+
+def handle(
+    batch: Batch, unit_of_work: interfaces.UnitOfWork, now: int, policy: claims.Policy
+) -> tuple[events.Outcome | interfaces.Mark, ...]:
+    """Carry out a batch in one transaction and return, for each task, its outcome, or the mark of one known before.
+
+    Raises Conflict (repeat the batch), DatabaseUnavailable (repeat it later) or whatever a command that cannot be
+    carried out raises; then nothing of the batch has happened.
+    """
+    with unit_of_work as unit:
+        parked = {parking_key(message): message for message in batch.parked}
+        known = unit.inbox.seen([*(task.message_id for task in batch.tasks), *parked])
+        parked = {key: message for key, message in parked.items() if key not in known}
+        fresh = {task.message_id: task for task in batch.tasks if task.message_id not in known}
+        books = load(unit.books, [task.command for task in fresh.values()], world.World(now, policy))
+        decided = {task.message_id: decide.decide(books, task) for task in fresh.values()}
+        announced = announce.announcements(books)
+        answers = {message_id: announce.answered(books, outcome) for message_id, outcome in decided.items()}
+        unit.books.save(books)
+        unit.ledger.add(books.entries, now)
+        unit.outbox.add((*announced, *map(_parked_event, parked.values())), now)
+        unit.parked.add(tuple(parked.values()))
+        marks = [_mark(task, answers[task.message_id]) for task in fresh.values()]
+        unit.inbox.add([*marks, *(interfaces.Mark(key, "", events.PARKED) for key in parked)], now)
+        unit.commit()
+    return tuple(_answers(batch.tasks, answers, known))
+
+
+def _answers(
+    tasks: Sequence[commands.Task],
+    answers: dict[str, events.Outcome],
+    known: Mapping[str, interfaces.Mark],
+) -> Iterable[events.Outcome | interfaces.Mark]:
+    """Yield one answer a task; a second task of the same id in one batch is a duplicate as well."""
+    given: set[str] = set()
+    for task in tasks:
+        mark = known.get(task.message_id)
+        if mark is None and task.message_id not in given:
+            given.add(task.message_id)
+            yield answers[task.message_id]
+        else:
+            yield mark or _mark(task, answers[task.message_id])
+
+
+def parking_key(message: interfaces.ParkedMessage) -> str:
+    """Return what identifies a parked message, so that a redelivery of it is not parked again.
+
+    Not its own id: what cannot be read may carry any id, and must not stand in the way of the message that has it.
+    """
+    content = message.body + json.dumps(message.headers, sort_keys=True, default=str).encode()
+    return "parked-" + hashlib.blake2b(content, digest_size=24).hexdigest()
+
+
+def _parked_event(message: interfaces.ParkedMessage) -> events.Parked:
+    return events.Parked(
+        message.message_id, message.method, message.reason, message.field, message.attempts, message.queue
+    )
+
+
+def _mark(task: commands.Task, outcome: events.Outcome) -> interfaces.Mark:
+    reply = json.dumps(wire_form(outcome)) if task.wants_reply else None
+    return interfaces.Mark(task.message_id, task.cause.method, outcome.outcome, reply)
+
+
+def wire_form(outcome: events.Outcome) -> dict[str, object]:
+    """Return the outcome as a caller receives it (contract, section 4)."""
+    return {
+        "outcome": outcome.outcome,
+        "message_id": outcome.message_id,
+        "node_uuid": outcome.node_uuid,
+        "sequence": outcome.sequence,
+        "reason": outcome.reason,
+        "detail": dict(outcome.detail),
+    }
+
+
+def load(books: interfaces.Books, orders: Sequence[commands.Command], into: world.World) -> world.World:
+    """Read everything that these commands can touch into the world: instances, then accounts, then their nodes."""
+    touched = [commands.touches(order) for order in orders]
+    uuids = frozenset[str]().union(*(touch.instances for touch in touched))
+    pairs = frozenset[records.Pair]().union(*(touch.pairs for touch in touched))
+    node_uuids = frozenset[str]().union(*(touch.nodes for touch in touched))
+    reported = {account_of(order.node.pair) for order in orders if isinstance(order, commands.ReportNode)}
+    into.add(nodes=books.nodes(node_uuids, reported) if node_uuids else ())
+    pairs |= {node.pair for node in into.nodes.values() if node.pair is not None}
+    crowded = _crowded(orders, into)
+    if crowded:
+        uuids |= frozenset(books.residents(crowded))
+    into.add(books=books.instances(uuids) if uuids else ())
+    load_pairs(books, pairs, into)
+    # What is held on a crowded account was read before the account was locked: somebody may have come in between.
+    if crowded and not frozenset(books.residents(crowded)) <= into.books.keys():
+        raise errors.Conflict("another instance came to an audited node")
+    return into
+
+
+def load_pairs(books: interfaces.Books, pairs: frozenset[records.Pair], into: world.World) -> None:
+    """Read the accounts of these pairs and of all books in the world, locked, and the nodes that report them."""
+    pairs |= {pair for book in into.books.values() for pair in pairs_of(book)}
+    held = {holding.account for book in into.books.values() for holding in book.holdings}
+    named = {account_of(pair) for pair in pairs}
+    if pairs or held:
+        into.add(accounts=books.accounts(pairs, held - named))
+        into.add(nodes=books.nodes((), into.accounts.keys()))
+
+
+def pairs_of(book: records.Book) -> set[records.Pair]:
+    """Return the pairs on which an instance may come to hold something without being named in a command."""
+    pairs = {move.source for move in book.moves if move.status in lifecycle.IN_PROGRESS}
+    pairs |= {move.dest for move in book.moves if move.status in lifecycle.IN_PROGRESS}
+    pairs |= {book.record.pair if book.record is not None else None}
+    return {pair for pair in pairs if pair is not None}
+
+
+def _crowded(orders: Sequence[commands.Command], into: world.World) -> set[str]:
+    """Return the accounts of which everything held is needed: audited ones, and those whose speaker may change."""
+    pairs: set[records.Pair | None] = set()
+    for order in orders:
+        if isinstance(order, commands.AuditNode):
+            pairs.add(into.node(order.node_uuid).pair)
+        elif isinstance(order, commands.ReportNode):
+            known, pair = into.node(order.node.uuid), order.node.pair
+            if known.pair != pair or not known.live or len(into.nodes_of(account_of(pair))) > 1:
+                pairs |= {known.pair, pair}
+        elif isinstance(order, commands.RemoveNode):
+            pairs.add(into.node(order.node_uuid).pair)
+    return {account_of(pair) for pair in pairs if pair is not None}
+
+
+def account_of(pair: records.Pair) -> str:
+    """Return the id of a pair's account."""
+    return records.account_id(pair.host, pair.node)

@@ -1,0 +1,232 @@
+"""What the inner layers ask of the outer ones: one Protocol per thing that can be swapped."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from worker.core import events, records, world
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message as it came off a queue, undecoded and unacknowledged.
+
+    ``tag`` is the transport's own handle and means nothing outside the consumer that made it.
+    ``dead`` says that it came from the dead-letter queue, ``death_reason`` why the broker put it there
+    (``delivery_limit``, ``rejected``, ``expired``).
+    """
+
+    tag: Any
+    body: bytes
+    headers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    content_type: str | None = None
+    content_encoding: str | None = None
+    redelivered: bool = False
+    dead: bool = False
+    death_reason: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """Where a call waits for its answer; ``timeout`` is the caller's call-monitor interval in seconds or None."""
+
+    msg_id: str
+    queue: str
+    timeout: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Envelope:
+    """A cast or call as its sender meant it; ``reply`` is None for a cast, ``context`` never holds a token."""
+
+    message_id: str
+    method: str
+    args: dict[str, Any]
+    version: str
+    namespace: str | None
+    context: dict[str, Any]
+    reply: ReplyTo | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RemoteFailure:
+    """An error for the caller of a read method: a class of ``module`` that the caller can rebuild from the message."""
+
+    exc_class: str
+    message: str
+    module: str = "objects.exceptions"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frame:
+    """One notification ready to be published: oslo's ``messagingv2`` frame without its wire envelope."""
+
+    event_id: str
+    event_type: str
+    priority: str
+    publisher_id: str
+    payload: Mapping[str, Any]
+    timestamp: str
+
+
+class Consumer(Protocol):
+    """Takes casts and calls off the bus; one thread only, and nothing is acknowledged before ``settle``."""
+
+    def open(self) -> None:
+        """Connect, declare what is missing, start to consume; raises BusUnavailable."""
+
+    def batch(self) -> list[Delivery]:
+        """Return up to batch_size deliveries, or what came within batch_wait; empty after about a second of nothing."""
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge exactly these deliveries, whose transaction is committed."""
+
+    def beat(self) -> None:
+        """Keep the connection alive while the batch in hand waits for the database."""
+
+    def answer(self, delivery: Delivery, to: ReplyTo, reply: Any) -> None:
+        """Send the reply of a call once: a JSON value, or a RemoteFailure."""
+
+    def stop_taking(self) -> None:
+        """Take no further deliveries; those in hand may still be settled."""
+
+    def close(self) -> None:
+        """Give back what is unsettled and drop the connection; never raises."""
+
+
+class Publisher(Protocol):
+    """Publishes notifications with confirmation."""
+
+    def open(self) -> None:
+        """Connect and declare what is missing; raises BusUnavailable."""
+
+    def publish(self, frames: Sequence[Frame]) -> int:
+        """Publish in order, pipelined; return how many of the first are confirmed: all, unless something failed."""
+
+    def close(self) -> None:
+        """Drop the connection; never raises."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mark:
+    """What the inbox knows of a message: its outcome's word and, for a call, the whole answer as JSON text."""
+
+    message_id: str
+    method: str
+    outcome: str
+    reply: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ParkedMessage:
+    """A message that could not be applied, as it is kept; ``body`` is free of secrets, ``parked_at`` in microseconds.
+
+    ``id`` is the parking number (None before it is stored).
+    """
+
+    reason: str
+    body: bytes
+    parked_at: int
+    queue: str
+    message_id: str | None = None
+    method: str | None = None
+    field: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+    attempts: int = 1
+    headers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    id: int | None = None
+
+
+class Inbox(Protocol):
+    """Which messages have been applied."""
+
+    def seen(self, message_ids: Collection[str]) -> Mapping[str, Mark]:
+        """Return the marks of those ids that are known."""
+
+    def add(self, marks: Sequence[Mark], now: int) -> None:
+        """Mark messages as applied; raises Conflict if another worker has marked one of them meanwhile."""
+
+
+class Books(Protocol):
+    """The records and the figures. What is read here is locked until the end of the transaction, in one fixed order."""
+
+    def instances(self, uuids: Collection[str]) -> Sequence[records.Book]:
+        """Return the stored books of these instances; unknown ones are left out."""
+
+    def accounts(self, pairs: Collection[records.Pair], ids: Collection[str]) -> Sequence[records.Account]:
+        """Return the accounts of these pairs and ids; one that is not stored yet comes back empty (pairs only)."""
+
+    def nodes(self, uuids: Collection[str], accounts: Collection[str]) -> Sequence[records.Node]:
+        """Return the nodes with these uuids and those whose newest report names one of these accounts."""
+
+    def residents(self, accounts: Collection[str]) -> Collection[str]:
+        """Return the uuids of the instances that hold something on one of these accounts."""
+
+    def save(self, changed: world.World) -> None:
+        """Store every book, account and node that differs from what was read; raises Conflict if one is not as read."""
+
+
+class Ledger(Protocol):
+    """The append-only explanation of every figure."""
+
+    def add(self, entries: Sequence[events.Entry], now: int) -> None:
+        """Append entries."""
+
+
+class Outbox(Protocol):
+    """Events to be published after the commit."""
+
+    def add(self, happened: Sequence[events.Event], now: int) -> None:
+        """Append one notification for each event, in this order."""
+
+
+class Parked(Protocol):
+    """Messages that could not be applied."""
+
+    def add(self, messages: Sequence[ParkedMessage]) -> None:
+        """Keep messages."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction over everything; left without ``commit`` it changes nothing."""
+
+    inbox: Inbox
+    books: Books
+    ledger: Ledger
+    outbox: Outbox
+    parked: Parked
+
+    def __enter__(self) -> UnitOfWork:
+        """Begin; raises DatabaseUnavailable."""
+
+    def __exit__(self, *_: object) -> None:
+        """Roll back what is not committed."""
+
+    def commit(self) -> None:
+        """Make it permanent; raises Conflict or DatabaseUnavailable."""
+
+
+class Library(Protocol):
+    """Answers questions from committed rows; each raises NotFound or DatabaseUnavailable."""
+
+    def node_usage(self, node_uuid: str) -> dict[str, Any]:
+        """Return the NodeUsage primitive of a node, or of a pair by its placeholder uuid."""
+
+    def node_usages(self, marker: str | None, limit: int) -> list[dict[str, Any]]:
+        """Return NodeUsage primitives in the order of their uuids, from after ``marker`` on."""
+
+    def instance_usage(self, instance_uuid: str, now: int) -> dict[str, Any]:
+        """Return the InstanceUsage primitive; moves are overdue as of ``now`` (microseconds)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one delivery; ``to`` is None for a cast. ``word`` is the outcome's, or ``read``."""
+
+    delivery: Delivery
+    word: str
+    to: ReplyTo | None = None
+    reply: Any = None
