@@ -1,0 +1,244 @@
+"""The batch engine: deliveries in, one committed transaction, answers out.
+
+The whole batch shares one transaction. If that fails on data, the batch is repeated one message per transaction, so
+that one bad message takes no other down with it; what fails alone again and again is parked. A database that is away
+is nobody's fault: DatabaseUnavailable leaves ``process`` and the caller tries the same deliveries again later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from oslo_log import log
+
+from objects import exceptions
+from objects import limits as object_limits
+from worker import errors, handler, intake, interfaces
+from worker.bus import wire
+from worker.core import claims, commands, events
+
+LOG = log.getLogger(__name__)
+
+EXPIRED = "expired"
+READ = "read"
+TRACEBACK_LINES = 20
+CONFLICTS = 20
+"""How often a batch is repeated because another worker was first, before the database counts as away."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator decided; read anew for every batch, since most of it may change while the worker runs."""
+
+    policy: claims.Policy = claims.Policy()
+    wire_limits: wire.Limits = wire.DEFAULT_LIMITS
+    object_limits: object_limits.Limits = object_limits.DEFAULT
+    max_attempts: int = 5
+    queue: str = "accounts"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Order:
+    """A delivery that was understood: a task for the handler, or arguments of a read."""
+
+    delivery: interfaces.Delivery
+    envelope: interfaces.Envelope
+    task: commands.Task | None
+    question: dict[str, Any] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Refuse:
+    """A delivery that is parked as it came."""
+
+    delivery: interfaces.Delivery
+    message: interfaces.ParkedMessage
+    to: interfaces.ReplyTo | None
+
+
+class Engine:
+    """Carries out deliveries; ``clock`` gives microseconds since 1970, ``settings`` the present options."""
+
+    def __init__(
+        self,
+        unit_of_work: Callable[[], interfaces.UnitOfWork],
+        library: interfaces.Library,
+        clock: Callable[[], int],
+        settings: Callable[[], Settings],
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._library = library
+        self._clock = clock
+        self._settings = settings
+
+    def process(self, deliveries: Sequence[interfaces.Delivery]) -> list[interfaces.Answer]:
+        """Carry out deliveries and return what became of each, committed; raises DatabaseUnavailable."""
+        began = time.monotonic()
+        settings = self._settings()
+        alive = [one for one in deliveries if one.death_reason != EXPIRED]
+        answers = [interfaces.Answer(one, EXPIRED) for one in deliveries if one.death_reason == EXPIRED]
+        read = [self._read(one, settings) for one in alive]
+        together = [one for one in read if not one.delivery.dead]
+        if together:
+            answers += self._group(together, settings)
+        for one in read:
+            if one.delivery.dead:
+                answers += self._alone(one, dataclasses.replace(settings, max_attempts=1))
+        _report(answers, time.monotonic() - began)
+        return answers
+
+    def _read(self, delivery: interfaces.Delivery, settings: Settings) -> _Order | _Refuse:
+        envelope = None
+        try:
+            envelope = wire.decode(delivery, settings.wire_limits)
+            if envelope.method in intake.READS:
+                return _Order(delivery, envelope, None, intake.query(envelope, settings.object_limits))
+            return _Order(delivery, envelope, intake.task(envelope, settings.object_limits), None)
+        except errors.Malformed as error:
+            return self._refusal(delivery, envelope, error, settings)
+
+    def _refusal(
+        self,
+        delivery: interfaces.Delivery,
+        envelope: interfaces.Envelope | None,
+        error: errors.Malformed,
+        settings: Settings,
+    ) -> _Refuse:
+        message = interfaces.ParkedMessage(
+            reason=str(error),
+            body=wire.strip_secret(delivery.body, delivery.headers),
+            parked_at=self._clock(),
+            queue=_queue(delivery, settings),
+            message_id=envelope.message_id if envelope is not None else error.message_id,
+            method=envelope.method if envelope is not None else error.method,
+            field=error.field,
+            headers=_kept_headers(delivery),
+        )
+        return _Refuse(delivery, message, envelope.reply if envelope is not None else None)
+
+    def _group(self, orders: Sequence[_Order | _Refuse], settings: Settings) -> list[interfaces.Answer]:
+        try:
+            return self._commit(orders, settings)
+        except (errors.DatabaseUnavailable, errors.Malformed):
+            raise
+        except Exception:  # noqa: BLE001 -- whatever one message raises must not take the others down with it
+            LOG.warning("action=split a batch of %d failed and is repeated one by one", len(orders), exc_info=True)
+            return [answer for order in orders for answer in self._alone(order, settings)]
+
+    def _alone(self, order: _Order | _Refuse, settings: Settings) -> list[interfaces.Answer]:
+        for attempt in range(1, settings.max_attempts + 1):
+            try:
+                return self._commit([order], settings)
+            except errors.DatabaseUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 -- a message that fails for any reason is parked with that reason
+                failure = self._failure(order, error, attempt, settings)
+        return self._commit([failure], settings)
+
+    def _failure(
+        self, order: _Order | _Refuse, error: Exception, attempt: int, settings: Settings
+    ) -> _Refuse:
+        if isinstance(order, _Refuse):
+            reduced = dataclasses.replace(order.message, headers={}, error=type(error).__name__, attempts=attempt)
+            return dataclasses.replace(order, message=reduced)
+        lines = traceback.format_exception(error)[-TRACEBACK_LINES:]
+        message = interfaces.ParkedMessage(
+            reason=f"{order.envelope.method} failed: {type(error).__name__}: {_first_line(error)}",
+            body=wire.strip_secret(order.delivery.body, order.delivery.headers),
+            parked_at=self._clock(),
+            queue=_queue(order.delivery, settings),
+            message_id=order.envelope.message_id,
+            method=order.envelope.method,
+            error=type(error).__name__,
+            traceback="".join(lines),
+            attempts=attempt,
+            headers=_kept_headers(order.delivery),
+        )
+        return _Refuse(order.delivery, message, order.envelope.reply)
+
+    def _commit(self, orders: Sequence[_Order | _Refuse], settings: Settings) -> list[interfaces.Answer]:
+        """Carry out orders in one transaction, again as often as another worker was first; then answer the reads."""
+        work = [order for order in orders if isinstance(order, _Order) and order.task is not None]
+        parked = [order for order in orders if isinstance(order, _Refuse)]
+        results = iter(self._handle(work, parked, settings) if work or parked else ())
+        answers = [
+            interfaces.Answer(order.delivery, *_answered(next(results), order.envelope.reply)) for order in work
+        ]
+        answers += [_parked_answer(order) for order in parked]
+        questions = [order for order in orders if isinstance(order, _Order) and order.task is None]
+        return answers + [self._ask(order) for order in questions]
+
+    def _handle(
+        self, work: Sequence[_Order], parked: Sequence[_Refuse], settings: Settings
+    ) -> tuple[events.Outcome | interfaces.Mark, ...]:
+        batch = handler.Batch(
+            [order.task for order in work if order.task is not None],
+            [order.message for order in parked],
+        )
+        for _ in range(CONFLICTS):
+            try:
+                return handler.handle(batch, self._unit_of_work(), self._clock(), settings.policy)
+            except errors.Conflict as conflict:
+                LOG.debug("action=repeat %s", conflict)
+        raise errors.DatabaseUnavailable(f"other workers were first {CONFLICTS} times in a row")
+
+    def _ask(self, order: _Order) -> interfaces.Answer:
+        arguments = order.question or {}
+        reply: Any
+        try:
+            if order.envelope.method == "get_node_usage":
+                reply = self._library.node_usage(arguments["node_uuid"])
+            elif order.envelope.method == "list_node_usages":
+                reply = self._library.node_usages(arguments["marker"], arguments["limit"])
+            else:
+                reply = self._library.instance_usage(arguments["instance_uuid"], self._clock())
+        except exceptions.NotFound as error:
+            reply = interfaces.RemoteFailure("NotFound", str(error))
+        return interfaces.Answer(order.delivery, READ, order.envelope.reply, reply)
+
+
+def _queue(delivery: interfaces.Delivery, settings: Settings) -> str:
+    return f"{settings.queue}.dead" if delivery.dead else settings.queue
+
+
+def _kept_headers(delivery: interfaces.Delivery) -> dict[str, Any]:
+    """Return what a replay needs besides the body to read the message as it came."""
+    return {
+        **delivery.headers,
+        "content_type": delivery.content_type,
+        "content_encoding": delivery.content_encoding,
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:500]
+
+
+def _answered(
+    result: events.Outcome | interfaces.Mark, to: interfaces.ReplyTo | None
+) -> tuple[str, interfaces.ReplyTo | None, Any]:
+    """Return word, address and reply; a call that was answered before gets the very same answer again."""
+    if isinstance(result, events.Outcome):
+        return result.outcome, to, handler.wire_form(result) if to is not None else None
+    if result.reply is not None:
+        return events.DUPLICATE, to, json.loads(result.reply)
+    known = events.Outcome(events.DUPLICATE, result.message_id, reason=f"known since before as {result.outcome}")
+    return events.DUPLICATE, to, handler.wire_form(known)
+
+
+def _parked_answer(order: _Refuse) -> interfaces.Answer:
+    outcome = events.Outcome(events.PARKED, order.message.message_id or "", reason=order.message.reason)
+    return interfaces.Answer(order.delivery, events.PARKED, order.to, handler.wire_form(outcome))
+
+
+def _report(answers: Iterable[interfaces.Answer], seconds: float) -> None:
+    counts: dict[str, int] = {}
+    for answer in answers:
+        counts[answer.word] = counts.get(answer.word, 0) + 1
+    listed = " ".join(f"{word}={count}" for word, count in sorted(counts.items()))
+    LOG.debug("action=batch size=%d %s seconds=%.4f", sum(counts.values()), listed, seconds)

@@ -1,0 +1,106 @@
+"""What the active relay's process does on the side: periodic snapshots of providers, and retention."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from oslo_log import log
+
+from worker import errors, handler, interfaces
+from worker.core import claims, events, providers, records, world
+
+LOG = log.getLogger(__name__)
+
+PAGE = 200
+SECOND = 1_000_000
+CHORES_EVERY = 60 * SECOND
+
+
+class Store(Protocol):
+    """What retention and snapshots need of the database."""
+
+    def pairs(self, after: str, limit: int) -> Sequence[tuple[str, records.Pair]]:
+        """Return the next accounts by id, with their pairs."""
+
+    def purge(self, inbox_before: int, outbox_before: int) -> int:
+        """Delete some of the marks and sent notifications older than that; return how many."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """Intervals and ages in seconds; an interval of 0 switches the snapshots off."""
+
+    exists_interval: int
+    inbox_retention: int
+    outbox_retention: int
+
+
+class Maintenance:
+    """Runs chores when they are due; ``clock`` gives microseconds since 1970."""
+
+    def __init__(
+        self,
+        store: Store,
+        unit_of_work: Callable[[], interfaces.UnitOfWork],
+        clock: Callable[[], int],
+        settings: Callable[[], Settings],
+    ) -> None:
+        self._store = store
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+        self._settings = settings
+        self._next_chores = clock()
+        self._next_snapshot = clock() + settings().exists_interval * SECOND
+
+    def turn(self) -> None:
+        """Do what is due now; raises DatabaseUnavailable."""
+        now, settings = self._clock(), self._settings()
+        if now >= self._next_chores:
+            self._next_chores = now + CHORES_EVERY
+            purged = self._store.purge(
+                now - settings.inbox_retention * SECOND, now - settings.outbox_retention * SECOND
+            )
+            if purged:
+                LOG.debug("action=purge %d rows are past their retention", purged)
+        if settings.exists_interval and now >= self._next_snapshot:
+            self._next_snapshot = now + settings.exists_interval * SECOND
+            LOG.info("action=announce %d providers", announce_all(self._store, self._unit_of_work, now))
+
+
+def announce_all(store: Store, unit_of_work: Callable[[], interfaces.UnitOfWork], now: int) -> int:
+    """Put a resource_provider.exists of every provider into the outbox, page by page; return how many."""
+    count, after = 0, ""
+    while page := store.pairs(after, PAGE):
+        after = page[-1][0]
+        count += announce(unit_of_work, [pair for _, pair in page], now)
+    return count
+
+
+def announce(unit_of_work: Callable[[], interfaces.UnitOfWork], pairs: Sequence[records.Pair], now: int) -> int:
+    """Put a snapshot of these pairs' providers into the outbox, consistent with their sequence; return how many."""
+    with unit_of_work() as unit:
+        books = world.World(now, claims.Policy())
+        handler.load_pairs(unit.books, frozenset(pairs), books)
+        snapshots = [one for pair in pairs if (one := _snapshot(books, pair)) is not None]
+        unit.outbox.add(snapshots, now)
+        unit.commit()
+    return len(snapshots)
+
+
+def _snapshot(books: world.World, pair: records.Pair) -> events.ProviderChanged | None:
+    account = books.account(pair)
+    node = books.speaker(account.id)
+    seen = None if node is None else providers.view(node, account)
+    if node is None or seen is None:
+        return None
+    return events.ProviderChanged(events.EXISTS, node, node.generation, pair.host, seen, {}, ())
+
+
+def quietly(turn: Callable[[], None]) -> None:
+    """Do a chore; a database that is away, or busy, lets it wait for its next turn."""
+    try:
+        turn()
+    except (errors.DatabaseUnavailable, errors.Conflict) as error:
+        LOG.info("action=wait chores are put off: %s", error)

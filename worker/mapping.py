@@ -1,0 +1,309 @@
+"""From core values to versioned objects: notifications, and the usage objects that reads return.
+
+Primitives are written directly, without building the objects; the tests hold them to the objects' own form.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from objects import payloads, primitives, usages
+from worker import interfaces
+from worker.core import claims, commands, events, holdings, providers, records, resources, stats
+
+SERVICE = "stocktake"
+INFO = "INFO"
+WARN = "WARN"
+ERROR = "ERROR"
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def moment(microseconds: int) -> str:
+    """Return a time in microseconds since 1970 as the wire's text, UTC to the microsecond."""
+    return (EPOCH + datetime.timedelta(microseconds=microseconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def timestamp(microseconds: int) -> str:
+    """Return a time in microseconds since 1970 as notification frames give it."""
+    return (EPOCH + datetime.timedelta(microseconds=microseconds)).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def cause(of: commands.Cause) -> dict[str, Any]:
+    """Return the fields of a Cause."""
+    return {
+        "message_id": of.message_id,
+        "method": of.method,
+        "request_id": of.request_id,
+        "global_request_id": of.global_request_id,
+        "user_id": of.user_id,
+        "project_id": of.project_id,
+        "consumer_uuid": of.consumer_uuid,
+        "revision": of.revision,
+    }
+
+
+def inventory(of: records.Inventory) -> dict[str, Any]:
+    """Return the fields of an Inventory."""
+    return {
+        "total": of.total,
+        "reserved": of.reserved,
+        "min_unit": of.min_unit,
+        "max_unit": of.max_unit,
+        "step_size": of.step_size,
+        "allocation_ratio": of.allocation_ratio,
+    }
+
+
+def notification(event: events.Event, event_id: str, now: int) -> interfaces.Frame:
+    """Return the notification of an event that took effect ``now`` (microseconds since 1970)."""
+    event_type, priority, host, cls, data = _WRITERS[type(event)](event, now)
+    data["event_id"] = event_id
+    data["causes"] = [cause(one) for one in event.causes]
+    return interfaces.Frame(
+        event_id=event_id,
+        event_type=event_type,
+        priority=priority,
+        publisher_id=f"{SERVICE}:{host}",
+        payload=primitives.primitive(cls, data),
+        timestamp=timestamp(now),
+    )
+
+
+Written = tuple[str, str, str, Any, dict[str, Any]]
+
+
+def _provider(event: events.ProviderChanged, now: int) -> Written:
+    node, seen = event.node, event.view
+    data = {
+        "uuid": node.uuid,
+        "name": seen.name,
+        "parent_provider_uuid": None,
+        "root_provider_uuid": node.uuid,
+        "node_uuid": node.uuid,
+        "generation": event.generation,
+        "sequence": node.sequence,
+        "inventories": {name: inventory(one) for name, one in seen.inventories.items()},
+        "usages": providers.usages(seen),
+        "traits": list(seen.traits),
+        "delta": dict(event.delta),
+        "effective_at": moment(now),
+        "emitted_at": moment(now),
+    }
+    return f"resource_provider.{event.change}", INFO, event.host, payloads.ResourceProviderPayload, data
+
+
+def _allocation(event: events.AllocationChanged, now: int) -> Written:
+    data = {
+        "consumer_uuid": event.consumer_uuid,
+        "consumer_type": event.consumer_type,
+        "instance_uuid": event.instance_uuid,
+        "project_id": event.project_id,
+        "user_id": event.user_id,
+        "consumer_generation": event.consumer_generation,
+        "allocations": {uuid: dict(amounts) for uuid, amounts in event.allocations.items()},
+        "effective_at": moment(now),
+    }
+    return "allocation.update", INFO, event.host, payloads.AllocationPayload, data
+
+
+def _claim(event: events.ClaimDecided, now: int) -> Written:
+    data = {
+        "instance_uuid": event.instance_uuid,
+        "migration_uuid": event.migration_uuid,
+        "node_uuid": event.node_uuid,
+        "method": event.method,
+        "outcome": events.ACCEPTED if event.accepted else events.REFUSED,
+        "reason": event.reason,
+        "requested": dict(event.requested),
+        "allocations": {uuid: dict(amounts) for uuid, amounts in event.allocations.items()},
+        "pci_devices": [],
+        "numa_topology": None,
+        "effective_at": moment(now),
+    }
+    event_type, priority = ("claim.accept", INFO) if event.accepted else ("claim.refuse", WARN)
+    return event_type, priority, event.host, payloads.ClaimPayload, data
+
+
+def _finding(event: events.Found, now: int) -> Written:
+    data = {
+        "node_uuid": event.node_uuid,
+        "kind": event.kind,
+        "instance_uuid": event.instance_uuid,
+        "migration_uuid": event.migration_uuid,
+        "text": event.text,
+        "detail": dict(event.detail),
+        "effective_at": moment(now),
+    }
+    return "audit.finding", WARN, event.host, payloads.FindingPayload, data
+
+
+def _parked(event: events.Parked, now: int) -> Written:
+    data: dict[str, Any] = {
+        "message_id": event.message_id,
+        "method": event.method,
+        "reason": event.reason,
+        "field": event.field,
+        "attempts": event.attempts,
+        "queue": event.queue,
+        "parked_at": moment(now),
+    }
+    return "cast.park", ERROR, event.queue, payloads.ParkedPayload, data
+
+
+_WRITERS: Mapping[type, Callable[[Any, int], Written]] = {
+    events.ProviderChanged: _provider,
+    events.AllocationChanged: _allocation,
+    events.ClaimDecided: _claim,
+    events.Found: _finding,
+    events.Parked: _parked,
+}
+
+
+def node_usage(
+    node: records.Node | None, account: records.Account, report: records.ComputeNode | None
+) -> dict[str, Any]:
+    """Return the primitive of a NodeUsage: of a node that speaks for the account, or of the account by itself."""
+    live = node is not None and node.live
+    capacity = node.capacity if node is not None and live else None
+    shown = report if live else None
+    inventories = capacity.inventories if capacity is not None else {}
+    reserved = providers.reserved(node)
+    held = _held(account.used)
+    memory_mb_used = reserved.get(resources.MEMORY_MB, 0) + held[resources.MEMORY_MB]
+    local_gb_used = reserved.get(resources.DISK_GB, 0) + held[resources.DISK_GB]
+    data = {
+        "uuid": node.uuid if node is not None else account.id,
+        "host": account.pair.host,
+        "hypervisor_hostname": account.pair.node,
+        "generation": account.generation,
+        "sequence": node.sequence if node is not None else 0,
+        "reported": live,
+        "disabled": node is not None and node.disabled,
+        "vcpus": capacity.vcpus if capacity is not None else 0,
+        "memory_mb": capacity.memory_mb if capacity is not None else 0,
+        "local_gb": capacity.local_gb if capacity is not None else 0,
+        "reserved_host_cpus": shown.reserved_host_cpus if shown is not None else 0,
+        "reserved_host_memory_mb": shown.reserved_host_memory_mb if shown is not None else 0,
+        "reserved_host_disk_mb": shown.reserved_host_disk_mb if shown is not None else 0,
+        "usages": _usages(inventories, account),
+        "vcpus_used": reserved.get(resources.VCPU, 0) + held[resources.VCPU] + held[resources.PCPU],
+        "memory_mb_used": memory_mb_used,
+        "local_gb_used": local_gb_used,
+        "free_ram_mb": (capacity.memory_mb if capacity is not None else 0) - memory_mb_used,
+        "free_disk_gb": (capacity.local_gb if capacity is not None else 0) - local_gb_used,
+        "running_vms": stats.running_vms(account.counters),
+        "current_workload": stats.current_workload(account.counters),
+        "stats": _stats(node, account),
+        "numa_topology": None if shown is None or shown.numa_topology is None else _cells(shown.numa_topology),
+        "pci_device_pools": [],
+    }
+    return primitives.primitive(usages.NodeUsage, data)
+
+
+def _held(used: resources.Amounts) -> dict[str, int]:
+    names = (resources.VCPU, resources.PCPU, resources.MEMORY_MB, resources.DISK_GB)
+    return {name: used.get(name, 0) for name in names}
+
+
+def _usages(inventories: Mapping[str, records.Inventory], account: records.Account) -> dict[str, dict[str, int]]:
+    result = {}
+    for name in sorted({*inventories, *account.used}):
+        used, settled = account.used.get(name, 0), account.settled.get(name, 0)
+        capacity = inventories[name].capacity if name in inventories else 0
+        result[name] = {"used": used, "settled": settled, "in_move": used - settled, "capacity": capacity}
+    return result
+
+
+def _stats(node: records.Node | None, account: records.Account) -> dict[str, int]:
+    counters = dict(account.counters)
+    counters["io_workload"] = stats.io_workload(account.counters)
+    counters["failed_builds"] = node.failed_builds if node is not None else 0
+    return counters
+
+
+def _cells(cells: tuple[records.HostCell, ...]) -> dict[str, Any]:
+    return {"cells": [_cell(cell) for cell in cells]}
+
+
+def _cell(cell: records.HostCell) -> dict[str, Any]:
+    return {
+        "id": cell.id,
+        "cpuset": sorted(cell.cpuset),
+        "pcpuset": sorted(cell.pcpuset),
+        "memory": cell.memory,
+        "siblings": [sorted(threads) for threads in cell.siblings],
+        "mempages": [
+            {"size_kb": pages.size_kb, "total": pages.total, "reserved": pages.reserved, "used": 0}
+            for pages in cell.mempages
+        ],
+        "socket": cell.socket,
+        "physnets": sorted(cell.physnets),
+        "tunneled": cell.tunneled,
+        "cpu_usage": 0,
+        "memory_usage": 0,
+        "pinned_cpus": [],
+    }
+
+
+Naming = Callable[[str], str]
+
+
+def instance_usage(book: records.Book, provider_uuid: Naming, now: int, policy: claims.Policy) -> dict[str, Any]:
+    """Return the primitive of an InstanceUsage; ``provider_uuid`` names the provider of an account."""
+    record = None if book.deleted else book.record
+    data = {
+        "uuid": book.uuid,
+        "revision": max(book.revision, 0),
+        "generation": book.generation,
+        "vm_state": "deleted" if book.deleted else record.vm_state if record is not None else None,
+        "task_state": record.task_state if record is not None else None,
+        "host": record.host if record is not None else None,
+        "node": record.node if record is not None else None,
+        "allocations": _instance_allocations(book, provider_uuid),
+        "pci_devices": [],
+        "numa_topology": None,
+        "migrations": [
+            _move_usage(book, move, provider_uuid, _overdue(book, move, now, policy))
+            for move in sorted(book.moves, key=lambda move: (move.created_at, move.uuid))
+            if move.source is not None and move.migration_type is not None
+        ],
+    }
+    return primitives.primitive(usages.InstanceUsage, data)
+
+
+def _overdue(book: records.Book, move: records.Move, now: int, policy: claims.Policy) -> bool:
+    return holdings.deciding_move(book) == move and now - move.created_at > policy.migration_deadline
+
+
+def _instance_allocations(book: records.Book, provider_uuid: Naming) -> dict[str, dict[str, dict[str, int]]]:
+    result: dict[str, dict[str, dict[str, int]]] = {}
+    for account in dict.fromkeys(holding.account for holding in book.holdings):
+        settled = holdings.settled_on(book.holdings, account)
+        amounts = holdings.amounts_on(book.holdings, account)
+        result[provider_uuid(account)] = {
+            name: {"amount": amount, "settled": settled.get(name, 0)} for name, amount in amounts.items()
+        }
+    return result
+
+
+def _move_usage(book: records.Book, move: records.Move, provider_uuid: Naming, overdue: bool) -> dict[str, Any]:
+    decides = holdings.deciding_move(book) == move
+    sides: dict[str, dict[str, dict[str, int]]] = {holdings.SOURCE: {}, holdings.DESTINATION: {}}
+    for holding in book.holdings if decides else ():
+        if holding.side in sides:
+            sides[holding.side][provider_uuid(holding.account)] = dict(holding.amounts)
+    return {
+        "uuid": move.uuid,
+        "instance_uuid": book.uuid,
+        "revision": move.revision,
+        "migration_type": move.migration_type,
+        "status": move.status,
+        "source_node": move.source.node if move.source is not None else "",
+        "dest_node": move.dest.node if move.dest is not None else None,
+        "source_allocations": sides[holdings.SOURCE],
+        "destination_allocations": sides[holdings.DESTINATION],
+        "started_at": moment(move.created_at),
+        "overdue": overdue,
+    }
