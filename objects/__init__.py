@@ -1,0 +1,1 @@
+"""The words on the wire: versioned objects with strict fields; no database, no behaviour."""
