@@ -1,0 +1,66 @@
+"""The transports' messages as deliveries whose properties can be kept anywhere."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+from typing import Any
+
+import amqp
+
+from worker import interfaces
+from worker.bus import incoming
+
+
+def _amqp(body: Any = b"x", *, dead: bool = False, **properties: Any) -> interfaces.Delivery:
+    message = amqp.Message(body, **properties)
+    message.delivery_info = {"delivery_tag": 7, "redelivered": True}
+    return incoming.from_amqp(message, 3, dead)[1]
+
+
+def test_a_tag_tells_the_lives_of_a_consumer_apart() -> None:
+    delivery = _amqp()
+
+    assert (delivery.tag, delivery.redelivered) == ((3, 7), True)
+
+
+def test_an_empty_body_is_bytes() -> None:
+    assert _amqp("").body == b""
+
+
+def test_odd_header_values_become_plain_ones() -> None:
+    headers = {
+        "bytes": b"\xff",
+        "decimal": decimal.Decimal("1.5"),
+        "time": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        "nan": float("nan"),
+        "nul": "a\0b",
+        "surrogate": "\udc80",
+        "deep": [{"x": [True, None, 2]}],
+    }
+
+    plain = _amqp(application_headers=headers).headers
+
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert "\0" not in "".join(map(str, plain.values()))
+    assert plain["surrogate"].encode()
+    assert plain["deep"] == [{"x": [True, None, 2]}]
+
+
+def test_headers_nested_without_end_are_cut_off() -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(900):
+        nested = {"n": nested}
+
+    plain = _amqp(application_headers=nested).headers
+
+    assert isinstance(plain["n"], dict)
+    assert json.dumps(plain)
+
+
+def test_only_a_dead_letter_has_a_reason() -> None:
+    headers = {"x-first-death-reason": "expired"}
+
+    assert _amqp(application_headers=headers, dead=True).death_reason == "expired"
+    assert _amqp(application_headers=headers).death_reason is None

@@ -1,0 +1,1 @@
+"""The message bus: oslo.messaging's wire format over kombu and the in-process fake."""

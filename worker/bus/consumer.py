@@ -1,0 +1,185 @@
+"""Casts and calls off RabbitMQ or kombu's in-process transport, acknowledged only when they are settled.
+
+One connection with one channel consumes, another one answers calls: a broker in alarm stops reading a connection that
+has published, its acknowledgements too. Bodies are taken raw, so that no message can raise before our own reader.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from worker import errors, interfaces
+from worker.bus import calls, incoming, session, topology, urls, wire
+
+LOG = logging.getLogger(__name__)
+
+IDLE = 1.0
+"""Seconds that ``batch`` waits for a first delivery."""
+ANSWER_TIMEOUT = 10.0
+"""Seconds that one answer may take to leave; longer means a broker that does not read."""
+
+
+class RabbitConsumer:
+    """Consumes the topic's queue and its dead letters; satisfies ``interfaces.Consumer``."""
+
+    def __init__(self, bus: urls.Bus, topic: str, batch_size: int, batch_wait: float) -> None:
+        self._queue = topic
+        self._batch_size = batch_size
+        self._batch_wait = batch_wait
+        self._topology = topology.Topology(bus.exchange, topology.rpc_queues(topic), auto_delete=bus.auto_delete)
+        self._takes = session.Dialer(bus, f"stocktake {topic} consumer")
+        self._answers = session.Dialer(bus, f"stocktake {topic} replies")
+        self._sessions: tuple[session.Session, session.Session] | None = None
+        self._consumers: list[str] = []
+        self._buffer: collections.deque[interfaces.Delivery] = collections.deque()
+        self._unsettled: dict[Any, Any] = {}
+        self._life = 0
+        self._calls = calls.CallsInHand()
+
+    def open(self) -> None:
+        """Connect, declare what is missing, start to consume; raises BusUnavailable."""
+        self.close()
+        taking = self._takes.dial()
+        with session.ending(taking):
+            answering = self._answers.dial()
+        with session.ending(taking, answering):
+            self._topology.declare(taking)
+            self._listen_for_returns(answering)
+            self._consume(taking)
+        self._sessions = (taking, answering)
+        LOG.info("action=open queue=%s", self._queue)
+
+    def batch(self) -> list[interfaces.Delivery]:
+        """Return up to batch_size deliveries, or what came within batch_wait; empty after about a second of nothing."""
+        taking, answering = self._live()
+        with session.ending(taking, answering):
+            if self._consumers:
+                self._fill(taking)
+            self._keep_alive(taking, answering)
+        count = min(len(self._buffer), self._batch_size) if self._consumers else 0
+        return [self._buffer.popleft() for _ in range(count)]
+
+    def settle(self, deliveries: Sequence[interfaces.Delivery]) -> None:
+        """Acknowledge exactly these deliveries, in one step where they are the oldest ones of the channel.
+
+        Deliveries of an earlier connection are passed over: the broker has them back and sends them again.
+        """
+        taking, answering = self._live()
+        tags = {delivery.tag: None for delivery in deliveries if delivery.tag in self._unsettled}
+        with session.ending(taking, answering):
+            if len(tags) > 1 and not taking.memory and self._are_oldest(tags):
+                taking.channel.basic_ack(self._unsettled[max(tags)], multiple=True)
+            else:
+                for tag in tags:
+                    taking.channel.basic_ack(self._unsettled[tag])
+        for tag in tags:
+            del self._unsettled[tag]
+            self._calls.forget(tag)
+
+    def beat(self) -> None:
+        """Keep both connections alive, and the callers patient, while the batch in hand waits."""
+        taking, answering = self._live()
+        with session.ending(taking, answering):
+            taking.read(0)
+            self._keep_alive(taking, answering)
+
+    def answer(self, delivery: interfaces.Delivery, to: interfaces.ReplyTo, reply: Any) -> None:
+        """Send the reply of a call once; that the caller is gone is no error."""
+        taking, answering = self._live()
+        self._calls.forget(delivery.tag)
+        with session.ending(taking, answering):
+            _send(answering, to, wire.encode_reply(to, reply))
+
+    def stop_taking(self) -> None:
+        """Take no further deliveries; those in hand may still be settled, the others go back when it closes."""
+        taking, answering = self._live()
+        with session.ending(taking, answering):
+            for tag in self._consumers:
+                taking.channel.basic_cancel(tag)
+        self._consumers = []
+
+    def close(self) -> None:
+        """Give back what is unsettled and drop the connections; never raises."""
+        sessions, self._sessions = self._sessions, None
+        if sessions is not None:
+            if sessions[0].memory:
+                _give_back(sessions[0], self._unsettled.values())
+            for each in sessions:
+                each.drop()
+        self._consumers = []
+        self._buffer.clear()
+        self._unsettled.clear()
+        self._calls.clear()
+
+    def _live(self) -> tuple[session.Session, session.Session]:
+        if self._sessions is None or not self._sessions[0].live:
+            raise errors.BusUnavailable("the consumer is not open")
+        return self._sessions
+
+    def _consume(self, taking: session.Session) -> None:
+        self._life += 1
+        channel = taking.channel
+        channel.auto_decode = False
+        channel.basic_qos(0, 2 * self._batch_size, False)
+        for queue, dead in ((self._queue, False), (topology.dead_letters(self._queue), True)):
+            self._consumers.append(queue)
+            channel.basic_consume(queue, no_ack=False, callback=self._receiver(taking.memory, dead), consumer_tag=queue)
+
+    def _receiver(self, memory: bool, dead: bool) -> Any:
+        read = incoming.from_memory if memory else incoming.from_amqp
+
+        def receive(message: Any) -> None:
+            raw_tag, delivery = read(message, self._life, dead)
+            self._unsettled[delivery.tag] = raw_tag
+            self._buffer.append(delivery)
+            self._calls.add(delivery)
+
+        return receive
+
+    def _fill(self, taking: session.Session) -> None:
+        end = None if not self._buffer else time.monotonic() + self._batch_wait
+        while len(self._buffer) < self._batch_size:
+            if not taking.read(IDLE if end is None else max(end - time.monotonic(), 0)):
+                break
+            if self._buffer and end is None:
+                end = time.monotonic() + self._batch_wait
+
+    def _keep_alive(self, taking: session.Session, answering: session.Session) -> None:
+        taking.beat()
+        if not answering.memory:
+            while answering.read(0):
+                pass
+            answering.beat()
+        for to in self._calls.due(time.monotonic()):
+            _send(answering, to, wire.heartbeat(to))
+
+    def _are_oldest(self, tags: dict[Any, None]) -> bool:
+        return all(tag in tags for tag, _ in zip(self._unsettled, tags, strict=False))
+
+    def _listen_for_returns(self, answering: session.Session) -> None:
+        if not answering.memory:
+            answering.channel.events["basic_return"].add(_note_return)
+
+
+def _note_return(error: Exception, exchange: str, routing_key: str, message: Any) -> None:  # noqa: ARG001 - py-amqp's form
+    LOG.info("action=answer the caller is gone: its reply queue %s does not exist", routing_key)
+
+
+def _send(answering: session.Session, to: interfaces.ReplyTo, body: bytes) -> None:
+    message = answering.channel.prepare_message(
+        body, 0, wire.CONTENT_TYPE, wire.CONTENT_ENCODING, {}, {"delivery_mode": 2}
+    )
+    if answering.memory:
+        answering.channel.basic_publish(message, "", to.queue)
+    else:
+        answering.channel.basic_publish(message, "", to.queue, mandatory=True, timeout=ANSWER_TIMEOUT)
+
+
+def _give_back(taking: session.Session, tags: Iterable[Any]) -> None:
+    """Requeue by hand what kombu's in-process transport would lose."""
+    for tag in tags:
+        taking.channel.basic_reject(tag, requeue=True)

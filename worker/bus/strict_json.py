@@ -1,0 +1,121 @@
+"""JSON as the wire needs it: what the standard parser lets pass and a database or a caller would choke on is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from worker import errors
+
+DIGITS = 4300
+"""Python's own limit of decimal digits of an integer."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise errors.Malformed(f"{twice!r} is given twice in one object", field=twice)
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is not a finite number")
+    return number
+
+
+def _integer_or_inf(text: str) -> float:
+    return float("inf") if len(text) > DIGITS else int(text)
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+_LENIENT = json.JSONDecoder(parse_int=_integer_or_inf)
+
+
+def parse(text: str, field: str, depth: int) -> dict[str, Any]:
+    """Return the object that ``text`` is; Malformed names ``field`` or the one inside it that is at fault."""
+    try:
+        value = _STRICT.decode(text)
+    except RecursionError:
+        raise errors.Malformed(
+            f"{field}: nested deeper than {depth} levels ([limits] nesting_depth)", field=field
+        ) from None
+    except ValueError as error:
+        raise _located(text, field, error) from None
+    if not isinstance(value, dict):
+        raise errors.Malformed(f"{field}: is not a JSON object", field=field)
+    if text.count("[") + text.count("{") > depth:
+        _check_depth(value, field, depth)
+    return value
+
+
+def lenient(text: str) -> dict[str, Any]:
+    """Return what can be read of a bad text; empty when nothing can."""
+    try:
+        value = _LENIENT.decode(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every string in a value, the names of objects included, at any depth."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting.extend(value)
+        waiting.extend(_children(value))
+
+
+def _located(text: str, field: str, error: ValueError) -> errors.Malformed:
+    for path, value in _leaves(lenient(text), ""):
+        if isinstance(value, float) and not math.isfinite(value):
+            return errors.Malformed(f"{path}: is not a finite number of at most {DIGITS} digits", field=path)
+    return errors.Malformed(f"{field}: is not JSON: {error}", field=field)
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    waiting = [(path, value)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend((f"{path}.{name}" if path else name, child) for name, child in value.items())
+        elif isinstance(value, list):
+            waiting.extend((f"{path}[{place}]", child) for place, child in enumerate(value))
+        else:
+            yield path, value
+
+
+def _check_depth(value: dict[str, Any], field: str, depth: int) -> None:
+    for name, child in value.items():
+        if _deeper(child, depth - 1):
+            raise errors.Malformed(
+                f"{field}: {name!r} is nested deeper than {depth} levels ([limits] nesting_depth)", field=name
+            )
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth + 1):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
