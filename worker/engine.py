@@ -35,7 +35,7 @@ CONFLICTS = 20
 class Settings:
     """What the operator decided; read anew for every batch, since most of it may change while the worker runs."""
 
-    policy: claims.Policy = claims.Policy()
+    policy: claims.Policy = dataclasses.field(default_factory=claims.Policy)
     wire_limits: wire.Limits = wire.DEFAULT_LIMITS
     object_limits: object_limits.Limits = object_limits.DEFAULT
     max_attempts: int = 5
@@ -126,7 +126,7 @@ class Engine:
             return self._commit(orders, settings)
         except (errors.DatabaseUnavailable, errors.Malformed):
             raise
-        except Exception:  # noqa: BLE001 -- whatever one message raises must not take the others down with it
+        except Exception:  # whatever one message raises must not take the others down with it
             LOG.warning("action=split a batch of %d failed and is repeated one by one", len(orders), exc_info=True)
             return [answer for order in orders for answer in self._alone(order, settings)]
 

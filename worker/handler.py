@@ -144,7 +144,7 @@ def _crowded(orders: Sequence[commands.Command], into: world.World) -> set[str]:
             pairs.add(into.node(order.node_uuid).pair)
         elif isinstance(order, commands.ReportNode):
             known, pair = into.node(order.node.uuid), order.node.pair
-            if known.pair != pair or not known.live or len(into.nodes_of(account_of(pair))) > 1:
+            if known.pair != pair or len(into.nodes_of(account_of(pair))) > 1:
                 pairs |= {known.pair, pair}
         elif isinstance(order, commands.RemoveNode):
             pairs.add(into.node(order.node_uuid).pair)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from worker.core import events, records, world
 
@@ -199,7 +199,7 @@ class UnitOfWork(Protocol):
     outbox: Outbox
     parked: Parked
 
-    def __enter__(self) -> UnitOfWork:
+    def __enter__(self) -> Self:
         """Begin; raises DatabaseUnavailable."""
 
     def __exit__(self, *_: object) -> None:

@@ -6,10 +6,11 @@ Primitives are written directly, without building the objects; the tests hold th
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from objects import payloads, primitives, usages
+from objects import limits, payloads, primitives, usages
 from worker import interfaces
 from worker.core import claims, commands, events, holdings, providers, records, resources, stats
 
@@ -17,17 +18,25 @@ SERVICE = "stocktake"
 INFO = "INFO"
 WARN = "WARN"
 ERROR = "ERROR"
+TEXT_LENGTH = limits.DEFAULT.text_length
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
+@functools.lru_cache(maxsize=64)
 def moment(microseconds: int) -> str:
     """Return a time in microseconds since 1970 as the wire's text, UTC to the microsecond."""
-    return (EPOCH + datetime.timedelta(microseconds=microseconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (EPOCH + datetime.timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")
 
 
+@functools.lru_cache(maxsize=64)
 def timestamp(microseconds: int) -> str:
     """Return a time in microseconds since 1970 as notification frames give it."""
     return (EPOCH + datetime.timedelta(microseconds=microseconds)).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _shown(text: str | None) -> str | None:
+    """Return text as long as a payload takes it."""
+    return text if text is None or len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 3] + "..."
 
 
 def cause(of: commands.Cause) -> dict[str, Any]:
@@ -109,13 +118,13 @@ def _allocation(event: events.AllocationChanged, now: int) -> Written:
 
 
 def _claim(event: events.ClaimDecided, now: int) -> Written:
-    data = {
+    data: dict[str, Any] = {
         "instance_uuid": event.instance_uuid,
         "migration_uuid": event.migration_uuid,
         "node_uuid": event.node_uuid,
         "method": event.method,
         "outcome": events.ACCEPTED if event.accepted else events.REFUSED,
-        "reason": event.reason,
+        "reason": _shown(event.reason),
         "requested": dict(event.requested),
         "allocations": {uuid: dict(amounts) for uuid, amounts in event.allocations.items()},
         "pci_devices": [],
@@ -132,8 +141,8 @@ def _finding(event: events.Found, now: int) -> Written:
         "kind": event.kind,
         "instance_uuid": event.instance_uuid,
         "migration_uuid": event.migration_uuid,
-        "text": event.text,
-        "detail": dict(event.detail),
+        "text": _shown(event.text),
+        "detail": {name: _shown(text) for name, text in event.detail.items()},
         "effective_at": moment(now),
     }
     return "audit.finding", WARN, event.host, payloads.FindingPayload, data
@@ -143,8 +152,8 @@ def _parked(event: events.Parked, now: int) -> Written:
     data: dict[str, Any] = {
         "message_id": event.message_id,
         "method": event.method,
-        "reason": event.reason,
-        "field": event.field,
+        "reason": _shown(event.reason),
+        "field": _shown(event.field),
         "attempts": event.attempts,
         "queue": event.queue,
         "parked_at": moment(now),

@@ -101,14 +101,18 @@ class Relay:
 
 
 class RelayLoop:
-    """Runs a relay until it is told to stop: woken after each commit, else looking every ``interval`` seconds."""
+    """Runs a relay until it is told to stop: woken after each commit, else looking every ``INTERVAL`` seconds.
 
-    def __init__(self, relay: Relay, backoff: Callable[[], float], interval: float = 0.05, standby: float = 1.0) -> None:
-        """``backoff`` gives the seconds to wait after a failure, ``standby`` those while another relay is active."""
+    ``backoff`` gives the seconds to wait after a failure; ``chores`` is called after each turn of the active relay.
+    """
+
+    INTERVAL = 0.05
+    STANDBY = 1.0
+
+    def __init__(self, relay: Relay, backoff: Callable[[], float], chores: Callable[[], None]) -> None:
         self._relay = relay
         self._backoff = backoff
-        self._interval = interval
-        self._standby = standby
+        self._chores = chores
         self._awake = threading.Event()
         self._stopping = threading.Event()
 
@@ -130,16 +134,19 @@ class RelayLoop:
             if stopping and not done:
                 break
             if done is None:
-                self._stopping.wait(self._standby)
+                self._stopping.wait(self.STANDBY)
             elif not done:
-                self._awake.wait(self._interval)
+                self._awake.wait(self.INTERVAL)
         self._relay.stand_down()
 
     def _turn(self) -> int | None:
         try:
-            return self._relay.turn()
+            done = self._relay.turn()
+            if done is not None:
+                self._chores()
         except (errors.BusUnavailable, errors.DatabaseUnavailable) as error:
             LOG.warning("action=wait the relay cannot work: %s", error)
             self._relay.stand_down()
             self._stopping.wait(self._backoff())
             return None
+        return done

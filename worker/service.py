@@ -32,8 +32,10 @@ class Worker:
     """One consumer and one engine in one thread.
 
     ``committed`` is called after each commit, ``health`` with a word at each change of it. A batch that the database
-    does not take for ``patience`` seconds is given back to the broker, well before its consumer timeout.
+    does not take for ``PATIENCE`` seconds is given back to the broker, well before its consumer timeout.
     """
+
+    PATIENCE = 600.0
 
     def __init__(
         self,
@@ -42,14 +44,12 @@ class Worker:
         backoff: Backoff,
         committed: Callable[[], None],
         health: Callable[[str], None],
-        patience: float = 600.0,
     ) -> None:
         self._consumer = consumer
         self._engine = batches
         self._backoff = backoff
         self._committed = committed
         self._health = health
-        self._patience = patience
         self._stopping = threading.Event()
         self._state = ""
         self.outcomes: dict[str, int] = {}
@@ -107,7 +107,7 @@ class Worker:
     def _wait_for_database(self, error: Exception, waited: float) -> float:
         """Keep the batch and the connection for a second; BusUnavailable gives both up."""
         self._say(DATABASE_AWAY)
-        if waited >= self._patience or self._stopping.is_set():
+        if waited >= self.PATIENCE or self._stopping.is_set():
             raise errors.BusUnavailable(f"the batch is given back, the database is away: {error}") from error
         if not waited:
             LOG.warning("action=wait the database is away, the batch is kept: %s", error)

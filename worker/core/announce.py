@@ -56,6 +56,7 @@ def _one_change(books: world.World, old: records.Node, new: records.Node) -> Ite
     yield events.ProviderChanged(
         change=events.UPDATE if before and after else events.CREATE if after else events.DELETE,
         node=books.next_sequence(new.uuid),
+        generation=new.generation + 1,
         host=pair.host if pair is not None else "",
         view=seen,
         delta=resources.subtract(used_after, used_before),
@@ -70,12 +71,12 @@ def _account_of(node: records.Node) -> str:
 def _first_view(books: world.World, node: records.Node) -> providers.View | None:
     account = _account_of(node)
     figures = books.first_accounts.get(account) or books.accounts.get(account)
-    return providers.view(node, figures, books.first_speaker(account) == node)
+    return providers.view(node, figures) if books.first_speaker(account) == node else None
 
 
 def _view(books: world.World, node: records.Node) -> providers.View | None:
     account = _account_of(node)
-    return providers.view(node, books.accounts.get(account), books.speaker(account) == node)
+    return providers.view(node, books.accounts.get(account)) if books.speaker(account) == node else None
 
 
 def _emptied(view: providers.View | None) -> providers.View | None:

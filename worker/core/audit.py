@@ -15,9 +15,7 @@ REMOVED_NODE_IN_USE = "removed_node_in_use"
 RECOUNT_DIFFERS = "recount_differs"
 
 
-def recount(
-    books: world.World, cause: commands.Cause, command: commands.AuditNode
-) -> tuple[events.Found, ...]:
+def recount(books: world.World, cause: commands.Cause, command: commands.AuditNode) -> tuple[events.Found, ...]:
     """Recount the node, compare it with the sender's list, and return what was found.
 
     An audit that is not newer than the last one of its node finds nothing; its snapshots are applied before.
@@ -33,7 +31,7 @@ def recount(
         _find_missing(books, cause, command, node.pair)
     for book in books.residents(account.id):
         _find_moves(books, book, node, cause)
-    find_rivals(books, node, cause)
+    find_rivals(books, node, account, cause)
     find_leftovers(books, node, cause)
     return tuple(event for event in books.happened[first:] if isinstance(event, events.Found))
 
@@ -51,14 +49,11 @@ def find_unknown(
     _find(books, books.node(command.node_uuid), cause, UNKNOWN_INSTANCE, text, instance_uuid=record.uuid)
 
 
-def find_rivals(books: world.World, node: records.Node, cause: commands.Cause) -> None:
+def find_rivals(books: world.World, node: records.Node, account: records.Account, cause: commands.Cause) -> None:
     """Note that several uuids report the pair of this node; the greatest (revision, uuid) speaks for it."""
-    if node.pair is None:
-        return
-    account = records.account_id(node.pair.host, node.pair.node)
-    live = sorted(one.uuid for one in books.nodes_of(account) if one.live)
+    live = sorted(one.uuid for one in books.nodes_of(account.id) if one.live)
     if len(live) > 1:
-        text = f"{node.pair} is reported as {', '.join(live)}; {books.provider_uuid(account)} speaks for it"
+        text = f"{account.pair} is reported as {', '.join(live)}; {books.provider_uuid(account.id)} speaks for it"
         _find(books, node, cause, DUPLICATE_REPORT, text)
 
 
@@ -91,14 +86,10 @@ def _find_differences(books: world.World, account: records.Account, cause: comma
     node_uuid = speaker.uuid if speaker is not None else None
     books.put_account(recounted)
     books.enter(events.Entry("recount", account.id, node_uuid, None, change, moved, cause))
-    books.happened.append(
-        events.Found(RECOUNT_DIFFERS, text, account.pair.host, node_uuid, causes=(cause,))
-    )
+    books.happened.append(events.Found(RECOUNT_DIFFERS, text, account.pair.host, node_uuid, causes=(cause,)))
 
 
-def _find_missing(
-    books: world.World, cause: commands.Cause, command: commands.AuditNode, pair: records.Pair
-) -> None:
+def _find_missing(books: world.World, cause: commands.Cause, command: commands.AuditNode, pair: records.Pair) -> None:
     """Note what is on record here and missing in the sender's list; an authoritative list takes it off the node."""
     listed = {record.uuid for record in command.instances or ()}
     before = command.taken_at - books.policy.audit_grace

@@ -75,16 +75,14 @@ def report_node(books: world.World, task: commands.Task, command: commands.Repor
         changed = _with_report(changed, command)
     books.put_node(changed, task.cause, report if news else None)
     if node.pair != changed.pair:
-        audit.find_rivals(books, changed, task.cause)
+        audit.find_rivals(books, changed, books.account(report.pair), task.cause)
     word = events.APPLIED if changed.live else events.STALE
     return events.Outcome(word, task.message_id, node_uuid=node.uuid)
 
 
 def _with_report(node: records.Node, command: commands.ReportNode) -> records.Node:
     report = command.node
-    return dataclasses.replace(
-        node, pair=report.pair, capacity=providers.capacity(report), digest=command.digest
-    )
+    return dataclasses.replace(node, pair=report.pair, capacity=providers.capacity(report), digest=command.digest)
 
 
 def _with_disabled(node: records.Node, disabled: bool, revision: int) -> records.Node:

@@ -32,6 +32,7 @@ class World:
         self._causes: dict[str, dict[str, commands.Cause]] = {}
         self._by_account: dict[str, dict[str, None]] = {}
         self._first_by_account: dict[str, dict[str, None]] = {}
+        self._speakers: dict[str, records.Node | None] = {}
 
     def add(
         self,
@@ -46,7 +47,7 @@ class World:
             self.accounts.setdefault(account.id, account)
         for node in nodes:
             if node.uuid not in self.nodes:
-                self.nodes[node.uuid] = node
+                self._know(node)
                 _index(self._by_account, node)
                 _index(self._first_by_account, node)
 
@@ -64,7 +65,9 @@ class World:
 
     def speaker(self, account: str) -> records.Node | None:
         """Return the node that speaks for an account: the greatest (revision, uuid) of those reported, then removed."""
-        return _speaker(self.nodes[uuid] for uuid in self._by_account.get(account, ()))
+        if account not in self._speakers:
+            self._speakers[account] = _speaker(self.nodes[uuid] for uuid in self._by_account.get(account, ()))
+        return self._speakers[account]
 
     def nodes_of(self, account: str) -> tuple[records.Node, ...]:
         """Return every node whose newest report names the pair of this account."""
@@ -108,10 +111,11 @@ class World:
         pairs = {records.account_id(pair.host, pair.node) for pair in (old.pair, node.pair) if pair is not None}
         before = {account: self.speaker(account) for account in sorted(pairs)}
         self.first_nodes.setdefault(node.uuid, old)
-        self.nodes[node.uuid] = node
         if old.pair != node.pair:
+            self._forget_speaker(old)
             _unindex(self._by_account, old)
             _index(self._by_account, node)
+        self._know(node)
         if report is not None:
             self.reports[node.uuid] = report
         for account, speaker in before.items():
@@ -121,7 +125,7 @@ class World:
         """Give a node the next number for a notification of its providers and return it."""
         node = self.nodes[uuid]
         self.first_nodes.setdefault(uuid, node)
-        self.nodes[uuid] = dataclasses.replace(node, sequence=node.sequence + 1)
+        self._know(dataclasses.replace(node, sequence=node.sequence + 1))
         return self.nodes[uuid]
 
     def put_account(self, account: records.Account) -> None:
@@ -134,6 +138,14 @@ class World:
         if entry.amounts or entry.settled:
             self.entries.append(entry)
             self.blame(entry.account, entry.cause)
+
+    def _know(self, node: records.Node) -> None:
+        self.nodes[node.uuid] = node
+        self._forget_speaker(node)
+
+    def _forget_speaker(self, node: records.Node) -> None:
+        if node.pair is not None:
+            self._speakers.pop(records.account_id(node.pair.host, node.pair.node), None)
 
     def _move_figures(self, account: str, old: records.Book, new: records.Book, cause: commands.Cause) -> None:
         amounts = resources.subtract(

@@ -1,0 +1,164 @@
+"""The composition root: from configuration to running parts; the only module that knows both sides."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import random
+import socket
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Self
+
+import sqlalchemy as sa
+from oslo_config import cfg
+from oslo_log import log
+
+from worker import engine, interfaces, maintenance, relay, service
+from worker.bus import backoff, connect, wire
+from worker.conf import limits as limit_options
+from worker.core import claims
+from worker.db import engine as db_engine
+from worker.db import reading, relay_store, schema, unit_of_work
+
+LOG = log.getLogger(__name__)
+
+SECOND = 1_000_000
+DRAIN_SECONDS = 30.0
+
+
+def clock() -> int:
+    """Return the time in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def database(conf: cfg.ConfigOpts) -> sa.Engine:
+    """Return the database of [database]; connects to nothing yet. Raises Misconfigured."""
+    return db_engine.create(conf)
+
+
+def policy(conf: cfg.ConfigOpts) -> claims.Policy:
+    """Return what the operator decided on claims and audits."""
+    return claims.Policy(
+        claims=conf.worker.claim_policy,
+        audit_grace=conf.worker.audit_grace * SECOND,
+        migration_deadline=conf.worker.migration_deadline * SECOND,
+    )
+
+
+def settings(conf: cfg.ConfigOpts) -> engine.Settings:
+    """Return the engine's settings as the options are now."""
+    return engine.Settings(
+        policy=policy(conf),
+        wire_limits=wire.Limits(conf.limits.message_bytes, conf.limits.nesting_depth),
+        object_limits=limit_options.of_objects(conf),
+        max_attempts=conf.worker.max_attempts,
+        queue=conf.worker.topic,
+    )
+
+
+def batch_engine(conf: cfg.ConfigOpts, bind: sa.Engine) -> engine.Engine:
+    """Return the engine that carries out deliveries on this database."""
+    return engine.Engine(
+        unit_of_work=lambda: unit_of_work.UnitOfWork(bind),
+        library=reading.Library(bind, lambda: policy(conf)),
+        clock=clock,
+        settings=lambda: settings(conf),
+    )
+
+
+def waiting(conf: cfg.ConfigOpts) -> backoff.Backoff:
+    """Return how long to wait between tries to connect."""
+    options = conf.worker
+    return backoff.Backoff(random.random, options.reconnect_wait, options.reconnect_limit, options.reconnect_splay)
+
+
+def relay_loop(conf: cfg.ConfigOpts, bind: sa.Engine) -> relay.RelayLoop:
+    """Return the loop that publishes what is due and does the chores while it is the active one."""
+    store = relay_store.RelayStore(bind)
+    holder = f"{socket.gethostname()[:32]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    one = relay.Relay(
+        store,
+        connect.publisher(conf),
+        clock,
+        holder,
+        lambda: (conf.notifications.relay_batch, conf.notifications.lease_seconds),
+    )
+    chores = maintenance.Maintenance(
+        store,
+        lambda: unit_of_work.UnitOfWork(bind),
+        clock,
+        lambda: maintenance.Settings(
+            conf.notifications.exists_interval, conf.worker.inbox_retention, conf.notifications.outbox_retention
+        ),
+    )
+    return relay.RelayLoop(one, waiting(conf).wait, lambda: maintenance.quietly(chores.turn))
+
+
+class Running:
+    """One worker and one relay at work in this process, on the bus and the database of ``conf``.
+
+    ``consumer`` takes the place of the bus, ``health`` is told each change of state.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        bind: sa.Engine | None = None,
+        consumer: interfaces.Consumer | None = None,
+        health: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.bind = bind if bind is not None else database(conf)
+        self.relay = relay_loop(conf, self.bind)
+        options = conf.worker
+        taken = consumer or connect.consumer(conf, options.topic, options.batch_size, options.batch_wait)
+        self.worker = service.Worker(
+            taken, batch_engine(conf, self.bind), waiting(conf), self.relay.wake, health
+        )
+        self._threads = (
+            threading.Thread(target=self.worker.run, name="stocktake-worker", daemon=True),
+            threading.Thread(target=self.relay.run, name="stocktake-relay", daemon=True),
+        )
+
+    def start(self) -> None:
+        """Begin to work."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Finish the batch, give the rest back, publish what is due; for each of the two so many seconds at most."""
+        for stop, thread in zip((self.worker.stop, self.relay.stop), self._threads, strict=True):
+            stop()
+            thread.join(seconds)
+            if thread.is_alive():
+                LOG.warning("action=drain %s did not end within %.0f s", thread.name, seconds)
+        self.bind.dispose()
+
+    def __enter__(self) -> Self:
+        """Begin to work."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Drain."""
+        self.stop()
+
+
+@contextlib.contextmanager
+def embedded(conf: cfg.ConfigOpts) -> Iterator[None]:
+    """Set ``conf`` to the in-memory bus and a SQLite database of its own for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
+        conf.set_override("transport_url", "kombu+memory://")
+        conf.set_override("connection", f"sqlite:///{pathlib.Path(folder) / 'stocktake.db'}", group="database")
+        bind = database(conf)
+        schema.sync(bind)
+        bind.dispose()
+        try:
+            yield
+        finally:
+            conf.clear_override("transport_url")
+            conf.clear_override("connection", group="database")
