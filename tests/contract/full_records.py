@@ -1,0 +1,116 @@
+"""Records that leave no field at its default, so that one that is lost on the way is missed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tests import builders
+from worker import interfaces
+from worker.core import events, holdings, records
+
+
+def a_full_instance(**changes: Any) -> records.Instance:
+    cell = records.GuestCell(0, frozenset({0, 1}), frozenset({2}), 512, 2048, "dedicated", "isolate")
+    return builders.an_instance(
+        flavor=builders.a_flavor(ephemeral_gb=1, swap=2, extra_specs={"hw:numa_nodes": "1", "ü": "\u0000"}),
+        task_state="spawning",
+        volume_backed=True,
+        numa_topology=records.GuestTopology((cell,), "share"),
+        pci_requests=(builders.a_request(alias_name="a", numa_policy="socket", requester_id="r"),),
+        resources={"CUSTOM_GOLD": 2},
+        **changes,
+    )
+
+
+def a_full_move(**changes: Any) -> records.Move:
+    topology = records.GuestTopology((records.GuestCell(1, frozenset(), frozenset({7}), 1),), None)
+    return builders.a_move(new_numa_topology=topology, new_pci_requests=(builders.a_request(2),), **changes)
+
+
+def a_full_book() -> records.Book:
+    book = builders.a_book(a_full_instance(revision=3), a_full_move(), a_full_move(move_uuid=builders.uid(901)))
+    return holdings.refreshed(dataclasses.replace(book, saved_at=builders.NOW, revision=7))
+
+
+def a_full_report(**changes: Any) -> records.ComputeNode:
+    cell = records.HostCell(
+        0,
+        frozenset({0, 1}),
+        frozenset({2, 3}),
+        4096,
+        (frozenset({0, 1}), frozenset({2, 3})),
+        (records.Pages(4, 100, 1),),
+        1,
+        frozenset({"net"}),
+        True,
+    )
+    inventory = records.Inventory(10, 1, 2, 8, 2, 1.5)
+    values: dict[str, Any] = {
+        "ram_allocation_ratio": 1.25,
+        "disk_allocation_ratio": 2.0,
+        "hypervisor_type": "QEMU",
+        "hypervisor_version": 8002000,
+        "host_ip": "192.0.2.1",
+        "disabled": True,
+        "numa_topology": (cell,),
+        "pci_devices": (records.Device("0000:81:00.1", "8086", "154d", "type-VF", "0000:81:00.0", 0, "l", {"a": "b"}),),
+        "inventories": {"CUSTOM_GOLD": inventory},
+        "traits": ("HW_CPU_X86_VMX",),
+        "stats": {"a": "1"},
+        "providers": (records.ChildProvider(builders.uid(600), "p", builders.NODE, {"VGPU": inventory}, ("T",)),),
+    }
+    return builders.a_node(**values | changes)
+
+
+def a_full_node(**changes: Any) -> records.Node:
+    inventory = records.Inventory(10, 1, 2, 8, 2, 1.5)
+    capacity = records.Capacity(8, 16384, 100, {"VCPU": inventory}, ("T",), {"a": "1"})
+    values: dict[str, Any] = {
+        "pair": builders.pair("h1"),
+        "revision": 5,
+        "removed_revision": 4,
+        "disabled": True,
+        "disabled_revision": 6,
+        "failed_builds": 2,
+        "audited_at": builders.NOW,
+        "sequence": 9,
+        "capacity": capacity,
+        "digest": "d" * 64,
+    }
+    return records.Node(builders.NODE, **values | changes)
+
+
+def an_account(**changes: Any) -> records.Account:
+    values: dict[str, Any] = {"used": {"VCPU": 2}, "settled": {"VCPU": 1}, "counters": {"num_vm_active": 1}}
+    return records.Account(builders.account_of(), builders.pair("h1"), **values | changes)
+
+
+def a_mark(message_id: str = "m1") -> interfaces.Mark:
+    return interfaces.Mark(message_id, "claim_instance", events.REFUSED, '{"outcome": "refused", "reason": "ü"}')
+
+
+def a_parked_message(message_id: str | None = "m1") -> interfaces.ParkedMessage:
+    return interfaces.ParkedMessage(
+        reason="node.vcpus: is not a whole number",
+        body=b'{"oslo.message": "\xff\x00"}',
+        parked_at=builders.NOW,
+        queue="accounts",
+        message_id=message_id,
+        method="report_node",
+        field="node.vcpus",
+        error="Malformed",
+        traceback="somewhere: ü",
+        attempts=3,
+        headers={"content_type": "application/json", "x-death": [{"count": 2}]},
+    )
+
+
+def an_entry(number: int = 1) -> events.Entry:
+    cause = builders.a_cause(f"m{number}", request_id="req", project_id="p", revision=number, consumer_uuid="c")
+    account, node = builders.account_of(), builders.NODE
+    return events.Entry("holding", account, node, builders.VM, {"VCPU": number}, {"VCPU": -number}, cause)
+
+
+def a_parking(number: int = 1) -> events.Parked:
+    return events.Parked(f"m{number}", "report_node", "it is not whole", "node", number, "accounts")

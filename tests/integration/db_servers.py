@@ -1,0 +1,56 @@
+"""Real databases for the tests of worker.db."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from tests.contract import units_of_work
+from worker.db import engine, schema
+
+
+@contextlib.contextmanager
+def migrated(name: str) -> Iterator[sa.Engine]:
+    """Lend a scratch database with our tables."""
+    with units_of_work.scratch(name) as url:
+        bind = engine.of_url(url)
+        schema.sync(bind)
+        yield bind
+        bind.dispose()
+
+
+def impatient(bind: sa.Engine) -> sa.Engine:
+    """Return another engine on the same database that waits a second at most for a lock."""
+    other = engine.of_url(bind.url.render_as_string(hide_password=False))
+    event.listen(other, "connect", _wait_a_second)
+    return other
+
+
+def _wait_a_second(connection: object, _record: object) -> None:
+    with connection.cursor() as cursor:  # type: ignore[attr-defined]
+        if type(connection).__module__.startswith("psycopg"):
+            cursor.execute("SET lock_timeout = '100ms'")
+            connection.commit()  # type: ignore[attr-defined]
+        else:
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+
+
+def drop_connections(bind: sa.Engine) -> None:
+    """End every other session on this database, as a restart of the server would."""
+    admin = sa.create_engine(bind.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as connection:
+        if bind.dialect.name == "postgresql":
+            connection.execute(
+                sa.text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+            return
+        others = sa.text("SELECT id FROM information_schema.processlist WHERE db = :db AND id <> connection_id()")
+        for number in connection.scalars(others, {"db": bind.url.database}).all():
+            with contextlib.suppress(Exception):
+                connection.execute(sa.text(f"KILL {int(number)}"))

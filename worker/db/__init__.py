@@ -1,0 +1,1 @@
+"""What is kept: the tables, and one adapter for each interface that asks for something kept."""

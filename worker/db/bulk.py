@@ -1,0 +1,164 @@
+"""Many rows in one statement: COPY and arrays on PostgreSQL, the driver's executemany elsewhere.
+
+Rows are mappings that all have the same columns. The statements are built once per table and set of columns.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+
+from worker.db import texts
+
+CHUNK = 500
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def insert(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
+    """Insert rows; those that the database numbers are numbered in this order."""
+    if not rows:
+        return
+    if _takes_arrays(connection):
+        _copy(connection, table, rows)
+    else:
+        connection.execute(_insert(table, tuple(rows[0])), rows)
+
+
+def update(connection: sa.Connection, table: sa.Table, rows: Rows, kept: Collection[str] = ()) -> int:
+    """Update rows that still have the generation they were read with, raise it, and return how many had it.
+
+    Rows are told by the table's key; a null in one of the ``kept`` columns leaves what is there.
+    """
+    if not rows:
+        return 0
+    if _takes_arrays(connection):
+        statement = _update_arrays(table, tuple(rows[0]), frozenset(kept))
+        return connection.exec_driver_sql(statement, _columns(rows)).rowcount
+    if connection.dialect.name == "mysql" and not kept:
+        return _update_mariadb(connection, table, rows)
+    return connection.execute(_update(table, tuple(rows[0]), frozenset(kept)), rows).rowcount
+
+
+def delete(connection: sa.Connection, table: sa.Table, rows: Rows) -> int:
+    """Delete the rows with these values and return how many there were."""
+    if not rows:
+        return 0
+    if _takes_arrays(connection):
+        return connection.exec_driver_sql(_delete_arrays(table, tuple(rows[0])), _columns(rows)).rowcount
+    return connection.execute(_delete(table, tuple(rows[0])), rows).rowcount
+
+
+def among(connection: sa.Connection, column: sa.Column[Any], values: Collection[Any]) -> sa.ColumnElement[bool]:
+    """Return the condition that a column has one of these values; the statement stays the same for any number."""
+    if not _takes_arrays(connection):
+        return column.in_(list(values))
+    kind = sa.BigInteger() if isinstance(column.type, sa.Integer) else sa.Text()
+    return column == sa.any_(sa.bindparam(None, list(values), type_=postgresql.ARRAY(kind), unique=True))
+
+
+def _takes_arrays(connection: sa.Connection) -> bool:
+    return connection.dialect.name == "postgresql"
+
+
+def _columns(rows: Rows) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _copy(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
+    """Insert by COPY: as text in an array JSON would take ten times as long, every quotation mark being escaped."""
+    names = tuple(rows[0])
+    driver: Any = connection.connection.driver_connection
+    statement = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types([_type(table.columns[name]) for name in names])
+        for row in rows:
+            copy.write_row(tuple(row.values()))
+
+
+def _update_mariadb(connection: sa.Connection, table: sa.Table, rows: Rows) -> int:
+    """Update by one JSON array, chunk by chunk to stay below max_allowed_packet: PyMySQL would send row by row."""
+    names = tuple(rows[0])
+    values = [list(row.values()) for row in rows]
+    updated = 0
+    for first in range(0, len(values), CHUNK):
+        text = texts.write(values[first : first + CHUNK])
+        updated += connection.exec_driver_sql(_update_json(table, names), {"rows": text}).rowcount
+    return updated
+
+
+@functools.lru_cache(maxsize=256)
+def _insert(table: sa.Table, names: tuple[str, ...]) -> sa.TextClause:
+    values = ", ".join(f":{name}" for name in names)
+    return sa.text(f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({values})")  # noqa: S608 (our own names)
+
+
+@functools.lru_cache(maxsize=256)
+def _update(table: sa.Table, names: tuple[str, ...], kept: frozenset[str]) -> sa.TextClause:
+    guards = _guards(table)
+    return sa.text(
+        f"UPDATE {table.name} SET {_changes(table, names, kept, ':')} "  # noqa: S608 (our own names)
+        f"WHERE {' AND '.join(f'{name} = :{name}' for name in guards)}"
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _update_arrays(table: sa.Table, names: tuple[str, ...], kept: frozenset[str]) -> str:
+    return (
+        f"UPDATE {table.name} SET {_changes(table, names, kept, 'given.')} FROM {_given(table, names)} "  # noqa: S608
+        f"WHERE {_same(table, _guards(table))}"
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _update_json(table: sa.Table, names: tuple[str, ...]) -> str:
+    dialect = mysql.dialect()
+    changes = ", ".join(f"{table.name}.{name} = given.{name}" for name in names if name not in _guards(table))
+    columns = ", ".join(
+        f"{name} {table.columns[name].type.compile(dialect)} PATH '$[{number}]'" for number, name in enumerate(names)
+    )
+    return (
+        f"UPDATE {table.name} JOIN JSON_TABLE(%(rows)s, '$[*]' COLUMNS ({columns})) AS given "  # noqa: S608
+        f"ON {_same(table, _guards(table))} SET {changes}, {table.name}.generation = {table.name}.generation + 1"
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _delete(table: sa.Table, names: tuple[str, ...]) -> sa.TextClause:
+    return sa.text(f"DELETE FROM {table.name} WHERE {' AND '.join(f'{name} = :{name}' for name in names)}")  # noqa: S608
+
+
+@functools.lru_cache(maxsize=256)
+def _delete_arrays(table: sa.Table, names: tuple[str, ...]) -> str:
+    return f"DELETE FROM {table.name} USING {_given(table, names)} WHERE {_same(table, names)}"  # noqa: S608
+
+
+def _guards(table: sa.Table) -> tuple[str, ...]:
+    return (*(column.name for column in table.primary_key), "generation")
+
+
+def _changes(table: sa.Table, names: tuple[str, ...], kept: frozenset[str], given: str) -> str:
+    new = {name: f"{given}{name}" for name in names if name not in _guards(table)}
+    new |= {name: f"COALESCE({new[name]}, {table.name}.{name})" for name in kept}
+    new["generation"] = f"{table.name}.generation + 1"
+    return ", ".join(f"{name} = {value}" for name, value in new.items())
+
+
+def _same(table: sa.Table, names: tuple[str, ...]) -> str:
+    return " AND ".join(f"{table.name}.{name} = given.{name}" for name in names)
+
+
+def _given(table: sa.Table, names: tuple[str, ...]) -> str:
+    """Return a set of rows made of one array for each column, sent in binary form."""
+    arrays = ", ".join(f"CAST(%({name})b AS {_type(table.columns[name])}[])" for name in names)
+    return f"unnest({arrays}) AS given ({', '.join(names)})"
+
+
+def _type(column: sa.Column[Any]) -> str:
+    if isinstance(column.type, sa.Boolean):
+        return "bool"
+    return "int8" if isinstance(column.type, sa.Integer) else "text"

@@ -1,0 +1,45 @@
+"""Which messages have been applied."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import sqlalchemy as sa
+
+from worker import interfaces
+from worker.db import bulk, failures, tables
+
+_TABLE = tables.inbox
+_MARK = sa.select(_TABLE.c.message_id, _TABLE.c.method, _TABLE.c.outcome, _TABLE.c.reply)
+_METHOD_LENGTH = 255
+
+
+class Inbox:
+    """The inbox within one transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    @failures.translated()
+    def seen(self, message_ids: Collection[str]) -> Mapping[str, interfaces.Mark]:
+        """Return the marks of those ids that are known."""
+        if not message_ids:
+            return {}
+        known = bulk.among(self._connection, _TABLE.c.message_id, message_ids)
+        rows = self._connection.execute(_MARK.where(known))
+        return {row.message_id: interfaces.Mark(*row) for row in rows}
+
+    @failures.translated()
+    def add(self, marks: Sequence[interfaces.Mark], now: int) -> None:
+        """Mark messages as applied; raises Conflict if another worker has marked one of them meanwhile."""
+        rows = [
+            {
+                "message_id": mark.message_id,
+                "method": mark.method[:_METHOD_LENGTH],
+                "outcome": mark.outcome,
+                "reply": mark.reply,
+                "received_at": now,
+            }
+            for mark in marks
+        ]
+        bulk.insert(self._connection, _TABLE, rows)

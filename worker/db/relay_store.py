@@ -1,0 +1,108 @@
+"""The outbox as the relay sees it, the lease that makes one relay the active one, and retention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from worker import errors, interfaces
+from worker.core import records
+from worker.db import bulk, engine, failures, outbox, tables
+
+SECOND = 1_000_000
+PURGED_AT_ONCE = 2000
+PURGES = 25
+
+_ROW = tables.outbox.c
+_MARK = tables.inbox.c
+_LEASE = tables.leases.c
+_ACCOUNT = tables.accounts.c
+
+
+class RelayStore:
+    """Short transactions on an engine of ``engine.create``; every method raises DatabaseUnavailable."""
+
+    def __init__(self, bind: sa.Engine) -> None:
+        self._reading = bind
+        self._writing = bind.execution_options(**{engine.WRITING: True})
+
+    def acquire(self, name: str, holder: str, now: int, seconds: float) -> bool:
+        """Take or renew a lease until ``now`` plus ``seconds``; False while another holder's has not run out."""
+        try:
+            return self._acquire(name, holder, now, now + round(seconds * SECOND))
+        except errors.Conflict:
+            return False
+
+    @failures.translated()
+    def _acquire(self, name: str, holder: str, now: int, until: int) -> bool:
+        free = sa.or_(_LEASE.holder == holder, _LEASE.expires_at <= now)
+        taken = tables.leases.update().where(_LEASE.name == name, free).values(holder=holder, expires_at=until)
+        there = sa.select(_LEASE.name).where(_LEASE.name == name)
+        with self._writing.begin() as connection:
+            if connection.execute(taken).rowcount:
+                return True
+            if connection.scalar(there) is not None:
+                return False
+            connection.execute(tables.leases.insert().values(name=name, holder=holder, expires_at=until))
+        return True
+
+    @failures.translated()
+    def release(self, name: str, holder: str) -> None:
+        """Give a lease up, if it is this holder's."""
+        with self._writing.begin() as connection:
+            connection.execute(tables.leases.delete().where(_LEASE.name == name, _LEASE.holder == holder))
+
+    @failures.translated()
+    def due(self, limit: int) -> list[tuple[int, interfaces.Frame]]:
+        """Return the oldest rows that are to be sent, by id."""
+        # all that is due is true; saying so would let a planner walk along the ids through all that is sent already
+        query = outbox.FRAME.where(_ROW.due.is_not(None)).order_by(_ROW.due, _ROW.id).limit(limit)
+        with self._reading.connect() as connection:
+            return [outbox.frame(row) for row in connection.execute(query)]
+
+    @failures.translated()
+    def sent(self, ids: Sequence[int], now: int) -> None:
+        """Mark rows as sent."""
+        if ids:
+            with self._writing.begin() as connection:
+                those = bulk.among(connection, _ROW.id, ids)
+                connection.execute(tables.outbox.update().where(those).values(due=None, sent_at=now))
+
+    @failures.translated()
+    def pairs(self, after: str, limit: int) -> list[tuple[str, records.Pair]]:
+        """Return the next accounts by id, with their pairs."""
+        query = sa.select(_ACCOUNT.id, _ACCOUNT.host, _ACCOUNT.hypervisor_hostname).where(_ACCOUNT.id > after)
+        with self._reading.connect() as connection:
+            found = connection.execute(query.order_by(_ACCOUNT.id).limit(limit))
+            return [(id_, records.Pair(host, node)) for id_, host, node in found]
+
+    def purge(self, inbox_before: int, outbox_before: int) -> int:
+        """Delete marks and sent notifications older than that, in short transactions; return how many.
+
+        A turn ends after a while even if there is more: what is left goes at the next.
+        """
+        total = 0
+        for purge, before in ((self._purge_inbox, inbox_before), (self._purge_outbox, outbox_before)):
+            for _ in range(PURGES):
+                gone = purge(before)
+                total += gone
+                if gone < PURGED_AT_ONCE:
+                    break
+        return total
+
+    @failures.translated()
+    def _purge_inbox(self, before: int) -> int:
+        oldest = sa.select(_MARK.message_id).where(_MARK.received_at < before)
+        with self._writing.begin() as connection:
+            ids = connection.scalars(oldest.order_by(_MARK.received_at).limit(PURGED_AT_ONCE)).all()
+            return bulk.delete(connection, tables.inbox, [{"message_id": id_} for id_ in ids])
+
+    @failures.translated()
+    def _purge_outbox(self, before: int) -> int:
+        """Look at the lowest ids only: rows are sent about in their order, and no index on the time is needed."""
+        lowest = sa.select(_ROW.id, _ROW.sent_at).order_by(_ROW.id).limit(PURGED_AT_ONCE)
+        with self._writing.begin() as connection:
+            rows = connection.execute(lowest).all()
+            ids = [row.id for row in rows if row.sent_at is not None and row.sent_at < before]
+            return bulk.delete(connection, tables.outbox, [{"id": id_} for id_ in ids])

@@ -1,0 +1,67 @@
+"""Between the core's frozen values and the JSON text that the tables keep: what is read back equals what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from worker.core import commands, records
+
+
+class Body(msgspec.Struct, frozen=True):
+    """The part of an instance's book that no statement looks into."""
+
+    record: records.Instance | None
+    moves: tuple[records.Move, ...]
+    holdings: tuple[records.Holding, ...]
+
+
+_encoder = msgspec.json.Encoder()
+_any_encoder = msgspec.json.Encoder(enc_hook=str)
+
+read_body = msgspec.json.Decoder(Body).decode
+read_whole = msgspec.json.Decoder(dict[str, int]).decode
+read_capacity = msgspec.json.Decoder(records.Capacity).decode
+read_report = msgspec.json.Decoder(records.ComputeNode).decode
+read_cause = msgspec.json.Decoder(commands.Cause).decode
+read_dict = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def write(value: Any) -> str:
+    """Return a core value, or a mapping of such, as JSON text."""
+    return _encoder.encode(value).decode()
+
+
+def as_it_is(text: str) -> msgspec.Raw:
+    """Return JSON text so that it is written as it is, without being read before."""
+    return msgspec.Raw(text)
+
+
+def write_or_none(value: Any) -> str | None:
+    """Return a core value as JSON text; None stays None."""
+    return None if value is None else write(value)
+
+
+def write_headers(headers: Mapping[str, Any]) -> str:
+    """Return the headers of a message as JSON text; what JSON has no form for is written as its text."""
+    return _any_encoder.encode(_plain(headers)).decode()
+
+
+def storable(text: str | None) -> str | None:
+    """Return text of unknown origin so that each database takes it: NUL and lone surrogates are written out."""
+    if text is None:
+        return None
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _plain(value: Any) -> Any:
+    """Return what came off the wire with every text in it storable."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {storable(str(key)): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value
