@@ -105,27 +105,36 @@ def load(books: interfaces.Books, orders: Sequence[commands.Command], into: worl
     pairs = frozenset[records.Pair]().union(*(touch.pairs for touch in touched))
     node_uuids = frozenset[str]().union(*(touch.nodes for touch in touched))
     reported = {account_of(order.node.pair) for order in orders if isinstance(order, commands.ReportNode)}
-    into.add(nodes=books.nodes(node_uuids, reported) if node_uuids else ())
-    pairs |= {node.pair for node in into.nodes.values() if node.pair is not None}
-    crowded = _crowded(orders, into)
+    # A first look, without a lock: which accounts are to be locked. The nodes are read again once they are.
+    glimpse = world.World(into.now, into.policy)
+    glimpse.add(nodes=books.nodes(node_uuids, reported) if node_uuids else ())
+    pairs |= {node.pair for node in glimpse.nodes.values() if node.pair is not None}
+    crowded = _crowded(orders, glimpse)
     if crowded:
         uuids |= frozenset(books.residents(crowded))
     into.add(books=books.instances(uuids) if uuids else ())
-    load_pairs(books, pairs, into)
-    # What is held on a crowded account was read before the account was locked: somebody may have come in between.
+    load_pairs(books, pairs, into, node_uuids)
+    into.add(nodes=glimpse.nodes.values())
+    if any(node.pair is not None and account_of(node.pair) not in into.accounts for node in into.nodes.values()):
+        raise errors.Conflict("a node was reported under another name meanwhile")
     if crowded and not frozenset(books.residents(crowded)) <= into.books.keys():
-        raise errors.Conflict("another instance came to an audited node")
+        raise errors.Conflict("another instance came to a node of which everything is needed")
     return into
 
 
-def load_pairs(books: interfaces.Books, pairs: frozenset[records.Pair], into: world.World) -> None:
-    """Read the accounts of these pairs and of all books in the world, locked, and the nodes that report them."""
+def load_pairs(
+    books: interfaces.Books,
+    pairs: frozenset[records.Pair],
+    into: world.World,
+    node_uuids: frozenset[str] = frozenset(),
+) -> None:
+    """Read the accounts of these pairs and of all books in the world, locked, then the nodes of these and by uuid."""
     pairs |= {pair for book in into.books.values() for pair in pairs_of(book)}
     held = {holding.account for book in into.books.values() for holding in book.holdings}
     named = {account_of(pair) for pair in pairs}
     if pairs or held:
         into.add(accounts=books.accounts(pairs, held - named))
-        into.add(nodes=books.nodes((), into.accounts.keys()))
+        into.add(nodes=books.nodes(node_uuids, into.accounts.keys()))
 
 
 def pairs_of(book: records.Book) -> set[records.Pair]:

@@ -8,6 +8,8 @@ from worker.core import records, resources
 
 PREFIX = "resources:"
 MIB_PER_GIB = 1024
+MOST_CPUS = 65536
+"""Guest CPUs beyond this one are not looked for in a list: it may name billions."""
 
 
 def usage(
@@ -86,6 +88,7 @@ def isolated_emulator_cpus(flavor: records.Flavor, topology: records.GuestTopolo
 
 def cpu_list(text: str, vcpus: int) -> frozenset[int]:
     """Return the guest CPUs of a list such as ``0-3,^2`` below ``vcpus``; what is only excluded counts from all."""
+    vcpus = min(vcpus, MOST_CPUS)
     chosen: set[int] = set()
     excluded: set[int] = set()
     for part in filter(None, (piece.strip() for piece in text.split(","))):
