@@ -8,6 +8,7 @@ is nobody's fault: DatabaseUnavailable leaves ``process`` and the caller tries t
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 import traceback
@@ -19,7 +20,7 @@ from oslo_log import log
 from objects import exceptions
 from objects import limits as object_limits
 from worker import errors, handler, intake, interfaces
-from worker.bus import wire
+from worker.bus import redact, wire
 from worker.core import claims, commands, events
 
 LOG = log.getLogger(__name__)
@@ -80,9 +81,9 @@ class Engine:
         """Carry out deliveries and return what became of each, committed; raises DatabaseUnavailable."""
         began = time.monotonic()
         settings = self._settings()
-        alive = [one for one in deliveries if one.death_reason != EXPIRED]
-        answers = [interfaces.Answer(one, EXPIRED) for one in deliveries if one.death_reason == EXPIRED]
-        read = [self._read(one, settings) for one in alive]
+        orders = [self._read(one, settings) for one in deliveries]
+        read = [one for one in orders if not _is_expired_call(one)]
+        answers = [interfaces.Answer(one.delivery, EXPIRED) for one in orders if _is_expired_call(one)]
         together = [one for one in read if not one.delivery.dead]
         if together:
             answers += self._group(together, settings)
@@ -111,20 +112,19 @@ class Engine:
     ) -> _Refuse:
         message = interfaces.ParkedMessage(
             reason=str(error),
-            body=wire.strip_secret(delivery.body, delivery.headers),
             parked_at=self._clock(),
             queue=_queue(delivery, settings),
             message_id=envelope.message_id if envelope is not None else error.message_id,
             method=envelope.method if envelope is not None else error.method,
             field=error.field,
-            headers=_kept_headers(delivery),
+            **_kept(delivery),
         )
         return _Refuse(delivery, message, envelope.reply if envelope is not None else None)
 
     def _group(self, orders: Sequence[_Order | _Refuse], settings: Settings) -> list[interfaces.Answer]:
         try:
             return self._commit(orders, settings)
-        except (errors.DatabaseUnavailable, errors.Malformed):
+        except errors.DatabaseUnavailable:
             raise
         except Exception:  # whatever one message raises must not take the others down with it
             LOG.warning("action=split a batch of %d failed and is repeated one by one", len(orders), exc_info=True)
@@ -149,7 +149,6 @@ class Engine:
         lines = traceback.format_exception(error)[-TRACEBACK_LINES:]
         message = interfaces.ParkedMessage(
             reason=f"{order.envelope.method} failed: {type(error).__name__}: {_first_line(error)}",
-            body=wire.strip_secret(order.delivery.body, order.delivery.headers),
             parked_at=self._clock(),
             queue=_queue(order.delivery, settings),
             message_id=order.envelope.message_id,
@@ -157,7 +156,7 @@ class Engine:
             error=type(error).__name__,
             traceback="".join(lines),
             attempts=attempt,
-            headers=_kept_headers(order.delivery),
+            **_kept(order.delivery),
         )
         return _Refuse(order.delivery, message, order.envelope.reply)
 
@@ -202,17 +201,27 @@ class Engine:
         return interfaces.Answer(order.delivery, READ, order.envelope.reply, reply)
 
 
+def _is_expired_call(order: _Order | _Refuse) -> bool:
+    """Tell whether nobody waits for the answer any more; a cast that the broker gave up is still carried out."""
+    to = order.envelope.reply if isinstance(order, _Order) else order.to
+    return order.delivery.death_reason == EXPIRED and to is not None
+
+
 def _queue(delivery: interfaces.Delivery, settings: Settings) -> str:
     return f"{settings.queue}.dead" if delivery.dead else settings.queue
 
 
-def _kept_headers(delivery: interfaces.Delivery) -> dict[str, Any]:
-    """Return what a replay needs besides the body to read the message as it came."""
-    return {
+def _kept(delivery: interfaces.Delivery) -> dict[str, Any]:
+    """Return body and headers as they are parked: without secrets, and with all that a replay needs to read them."""
+    body = wire.strip_secret(delivery.body, delivery.headers)
+    headers = {
         **delivery.headers,
         "content_type": delivery.content_type,
         "content_encoding": delivery.content_encoding,
     }
+    if body == redact.WITHHELD:  # or all such messages would pass for one
+        headers["withheld"] = hashlib.blake2b(delivery.body, digest_size=16).hexdigest()
+    return {"body": body, "headers": headers}
 
 
 def _first_line(error: Exception) -> str:

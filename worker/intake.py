@@ -16,13 +16,16 @@ from oslo_versionedobjects import base as ovo
 from objects import claims as claim_objects
 from objects import compute_nodes, exceptions, fields, instances, limits, migrations, pci, reading, scalars
 from worker import errors, interfaces
-from worker.core import commands, records
+from worker.core import commands, records, usage
 
 VERSION = (1, 0)
 READS = frozenset({"get_node_usage", "list_node_usages", "get_instance_usage"})
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
 REQUIRED = object()
+SHOWN = 60
+"""Most characters of a wrong value that an error repeats."""
+MOST = 2147483647
 
 Argument = tuple[Any, Any]
 
@@ -47,12 +50,12 @@ def query(envelope: interfaces.Envelope, bounds: limits.Limits = limits.DEFAULT)
 
 def _check_target(envelope: interfaces.Envelope) -> None:
     if envelope.namespace is not None:
-        raise errors.Malformed(f"namespace: must be none, not {envelope.namespace!r}", field="namespace")
+        raise errors.Malformed(f"namespace: must be none, not {envelope.namespace[:SHOWN]!r}", field="namespace")
     major, _, minor = envelope.version.partition(".")
-    known = major.isascii() and major.isdigit() and minor.isascii() and minor.isdigit()
-    if not known or len(minor) > 9 or int(major) != VERSION[0] or int(minor) > VERSION[1]:
+    known = major == str(VERSION[0]) and minor.isascii() and minor.isdigit() and len(minor) <= 9
+    if not known or int(minor) > VERSION[1]:
         raise errors.Malformed(
-            f"version: {envelope.version!r} is unknown; this worker takes 1.0 to {VERSION[0]}.{VERSION[1]}",
+            f"version: {envelope.version[:SHOWN]!r} is unknown; this worker takes 1.0 to {VERSION[0]}.{VERSION[1]}",
             field="version",
         )
 
@@ -112,9 +115,17 @@ def inventory(data: Mapping[str, Any]) -> records.Inventory:
     return records.Inventory(**data)
 
 
-def flavor(data: Mapping[str, Any] | None) -> records.Flavor | None:
-    """Return a flavor record, or None."""
-    return None if data is None else records.Flavor(**data)
+def flavor(data: Mapping[str, Any], path: str) -> records.Flavor:
+    """Return a flavor record; raises Malformed if a ``resources:CLASS`` extra spec is no amount."""
+    for key, text in data["extra_specs"].items():
+        if key.startswith(usage.PREFIX) and not _is_amount(text):
+            where = f"{path}.extra_specs[{key!r}]"
+            raise errors.Malformed(f"{where}: must be a whole number from 0 to {MOST}, not {text[:40]!r}", field=where)
+    return records.Flavor(**data)
+
+
+def _is_amount(text: str) -> bool:
+    return len(text) <= len(str(MOST)) and usage.is_whole(text) and int(text) <= MOST
 
 
 def guest_topology(data: Mapping[str, Any] | None) -> records.GuestTopology | None:
@@ -130,10 +141,10 @@ def device_requests(data: list[Any]) -> tuple[records.DeviceRequest, ...]:
     return tuple(records.DeviceRequest(**{**one, "spec": tuple(one["spec"])}) for one in data)
 
 
-def instance(data: dict[str, Any]) -> records.Instance:
-    """Return an instance record."""
+def instance(data: dict[str, Any], path: str = "instance") -> records.Instance:
+    """Return an instance record; ``path`` is where it stands among the arguments."""
     changed = dict(data)
-    changed["flavor"] = records.Flavor(**data["flavor"])
+    changed["flavor"] = flavor(data["flavor"], f"{path}.flavor")
     changed["pci_requests"] = device_requests(data["pci_requests"]) if data["pci_requests"] else ()
     if data["numa_topology"] is not None:
         changed["numa_topology"] = guest_topology(data["numa_topology"])
@@ -192,11 +203,15 @@ def move(data: Mapping[str, Any]) -> records.Move:
         created_at=microseconds(data["created_at"]),
         source=_pair(data["source_compute"], data["source_node"]),
         dest=_pair(data["dest_compute"], data["dest_node"]),
-        old_flavor=flavor(data["old_flavor"]),
-        new_flavor=flavor(data["new_flavor"]),
+        old_flavor=_flavor_of_move(data, "old_flavor"),
+        new_flavor=_flavor_of_move(data, "new_flavor"),
         new_numa_topology=guest_topology(data["new_numa_topology"]),
         new_pci_requests=None if requests is None else device_requests(requests),
     )
+
+
+def _flavor_of_move(data: Mapping[str, Any], name: str) -> records.Flavor | None:
+    return None if data[name] is None else flavor(data[name], f"migration.{name}")
 
 
 def _pair(host: str | None, node: str | None) -> records.Pair | None:
@@ -290,7 +305,7 @@ def _audit_node(given: dict[str, Any]) -> Built:
     listed = given["instances"]
     command = commands.AuditNode(
         given["node_uuid"],
-        None if listed is None else tuple(instance(one) for one in listed),
+        None if listed is None else tuple(instance(one, f"instances[{place}]") for place, one in enumerate(listed)),
         microseconds(given["taken_at"]),
         given["authoritative"],
     )

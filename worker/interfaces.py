@@ -61,13 +61,16 @@ class RemoteFailure:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Frame:
-    """One notification ready to be published: oslo's ``messagingv2`` frame without its wire envelope."""
+    """One notification ready to be published: oslo's ``messagingv2`` frame without its wire envelope.
+
+    ``payload`` is the primitive of a versioned object, as plain data or as JSON text that is passed on as it is.
+    """
 
     event_id: str
     event_type: str
     priority: str
     publisher_id: str
-    payload: Mapping[str, Any]
+    payload: Any
     timestamp: str
 
 

@@ -16,6 +16,8 @@ LOG = log.getLogger(__name__)
 PAGE = 200
 SECOND = 1_000_000
 CHORES_EVERY = 60 * SECOND
+MANY = 10000
+"""So many rows purged in one turn mean that there are more: they go in the next turn, not in a minute."""
 
 
 class Store(Protocol):
@@ -62,11 +64,15 @@ class Maintenance:
             purged = self._store.purge(
                 now - settings.inbox_retention * SECOND, now - settings.outbox_retention * SECOND
             )
+            if purged >= MANY:
+                self._next_chores = now
             if purged:
                 LOG.debug("action=purge %d rows are past their retention", purged)
         if settings.exists_interval and now >= self._next_snapshot:
-            self._next_snapshot = now + settings.exists_interval * SECOND
+            interval = settings.exists_interval * SECOND
+            self._next_snapshot = now + min(interval, CHORES_EVERY)  # what fails is tried again sooner
             LOG.info("action=announce %d providers", announce_all(self._store, self._unit_of_work, now))
+            self._next_snapshot = now + interval
 
 
 def announce_all(store: Store, unit_of_work: Callable[[], interfaces.UnitOfWork], now: int) -> int:

@@ -36,6 +36,16 @@ class Store(Protocol):
         """Mark rows as sent."""
 
 
+class Backoff(Protocol):
+    """How long to wait before the next try."""
+
+    def wait(self) -> float:
+        """Return seconds."""
+
+    def reset(self) -> None:
+        """Begin anew after a success."""
+
+
 class Relay:
     """Publishes what is due. ``clock`` gives microseconds since 1970; one thread at a time."""
 
@@ -60,7 +70,8 @@ class Relay:
     def turn(self) -> int | None:
         """Publish one batch of what is due; return how many, or None while another relay is the active one.
 
-        Raises BusUnavailable or DatabaseUnavailable; what was confirmed by then may be sent again.
+        Raises BusUnavailable (also if nothing at all was confirmed), DatabaseUnavailable or Conflict; what was confirmed
+        by then may be sent again.
         """
         size, seconds = self._settings()
         now = self._clock()
@@ -84,6 +95,8 @@ class Relay:
         if confirmed < len(rows):
             LOG.warning("action=republish only %d of %d notifications were confirmed", confirmed, len(rows))
             self._drop()
+        if not confirmed:
+            raise errors.BusUnavailable("the broker has confirmed nothing")
         return confirmed
 
     def _drop(self) -> None:
@@ -96,20 +109,20 @@ class Relay:
         self._renew_at = 0
         try:
             self._store.release(LEASE, self._holder)
-        except errors.DatabaseUnavailable as error:
+        except (errors.DatabaseUnavailable, errors.Conflict) as error:
             LOG.info("action=release the relay's lease runs out by itself: %s", error)
 
 
 class RelayLoop:
     """Runs a relay until it is told to stop: woken after each commit, else looking every ``INTERVAL`` seconds.
 
-    ``backoff`` gives the seconds to wait after a failure; ``chores`` is called after each turn of the active relay.
+    ``backoff`` says how long to wait after a failure; ``chores`` is called after each turn of the active relay.
     """
 
     INTERVAL = 0.05
     STANDBY = 1.0
 
-    def __init__(self, relay: Relay, backoff: Callable[[], float], chores: Callable[[], None]) -> None:
+    def __init__(self, relay: Relay, backoff: Backoff, chores: Callable[[], None]) -> None:
         self._relay = relay
         self._backoff = backoff
         self._chores = chores
@@ -142,11 +155,12 @@ class RelayLoop:
     def _turn(self) -> int | None:
         try:
             done = self._relay.turn()
+            self._backoff.reset()
             if done is not None:
                 self._chores()
-        except (errors.BusUnavailable, errors.DatabaseUnavailable) as error:
+        except (errors.BusUnavailable, errors.DatabaseUnavailable, errors.Conflict) as error:
             LOG.warning("action=wait the relay cannot work: %s", error)
             self._relay.stand_down()
-            self._stopping.wait(self._backoff())
+            self._stopping.wait(self._backoff.wait())
             return None
         return done

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from oslo_log import log
 
-from worker import engine, errors, interfaces
+from worker import engine, errors, interfaces, relay
 
 LOG = log.getLogger(__name__)
 
@@ -16,16 +16,6 @@ WORKING = "working"
 DATABASE_AWAY = "database away"
 BROKER_AWAY = "broker away"
 STOPPED = "stopped"
-
-
-class Backoff(Protocol):
-    """How long to wait before the next try."""
-
-    def wait(self) -> float:
-        """Return seconds."""
-
-    def reset(self) -> None:
-        """Begin anew after a success."""
 
 
 class Worker:
@@ -36,12 +26,13 @@ class Worker:
     """
 
     PATIENCE = 600.0
+    AGAIN = 1.0  # seconds between two tries of a batch
 
     def __init__(
         self,
         consumer: interfaces.Consumer,
         batches: engine.Engine,
-        backoff: Backoff,
+        backoff: relay.Backoff,
         committed: Callable[[], None],
         health: Callable[[str], None],
     ) -> None:
@@ -63,8 +54,8 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self._session()
-            except errors.BusUnavailable as error:
-                self._say(BROKER_AWAY)
+            except (errors.BusUnavailable, errors.DatabaseUnavailable) as error:
+                self._say(BROKER_AWAY if isinstance(error, errors.BusUnavailable) else DATABASE_AWAY)
                 seconds = self._backoff.wait()
                 LOG.warning("action=reconnect in %.1f s: %s", seconds, error)
                 self._stopping.wait(seconds)
@@ -94,26 +85,25 @@ class Worker:
 
     def _carry_out(self, deliveries: Sequence[interfaces.Delivery]) -> list[interfaces.Answer]:
         """Return the answers of a committed batch, however long the database takes to come back."""
-        waited = 0.0
+        began = time.monotonic()
         while True:
             try:
                 answers = self._engine.process(deliveries)
             except errors.DatabaseUnavailable as error:
-                waited += self._wait_for_database(error, waited)
+                self._wait_for_database(error, time.monotonic() - began)
             else:
                 self._say(WORKING)
                 return answers
 
-    def _wait_for_database(self, error: Exception, waited: float) -> float:
-        """Keep the batch and the connection for a second; BusUnavailable gives both up."""
-        self._say(DATABASE_AWAY)
+    def _wait_for_database(self, error: Exception, waited: float) -> None:
+        """Keep the batch and the connection for a while; when that is no use any more, raise and so give both up."""
         if waited >= self.PATIENCE or self._stopping.is_set():
-            raise errors.BusUnavailable(f"the batch is given back, the database is away: {error}") from error
-        if not waited:
+            raise errors.DatabaseUnavailable(f"the batch is given back, the database is away: {error}") from error
+        if self._state != DATABASE_AWAY:
             LOG.warning("action=wait the database is away, the batch is kept: %s", error)
-        self._stopping.wait(1.0)
+        self._say(DATABASE_AWAY)
+        self._stopping.wait(self.AGAIN)
         self._consumer.beat()
-        return 1.0
 
     def _say(self, state: str) -> None:
         if state != self._state:

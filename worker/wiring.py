@@ -96,7 +96,7 @@ def relay_loop(conf: cfg.ConfigOpts, bind: sa.Engine) -> relay.RelayLoop:
             conf.notifications.exists_interval, conf.worker.inbox_retention, conf.notifications.outbox_retention
         ),
     )
-    return relay.RelayLoop(one, waiting(conf).wait, lambda: maintenance.quietly(chores.turn))
+    return relay.RelayLoop(one, waiting(conf), lambda: maintenance.quietly(chores.turn))
 
 
 class Running:

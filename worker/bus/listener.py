@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import oslo_messaging
 from oslo_config import cfg
 
@@ -156,7 +157,7 @@ class FakePublisher:
         self._is_open = False
 
     def _send(self, frame: interfaces.Frame) -> None:
-        message = json.loads(json.dumps(wire.notification(frame)))
+        message = msgspec.json.decode(msgspec.json.encode(wire.notification(frame)))
         del message["_unique_id"]  # the transport's own matter
         for topic in self._topics:
             target = oslo_messaging.Target(topic=f"{topic}.{frame.priority.lower()}")

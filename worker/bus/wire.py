@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from worker import errors, interfaces
 from worker.bus import inflate, redact, strict_json
 
@@ -71,7 +73,8 @@ def heartbeat(to: interfaces.ReplyTo) -> bytes:
 
 def encode_notification(frame: interfaces.Frame) -> bytes:
     """Return the body of a notification; its ids are the event's own, the same each time it is sent."""
-    return wrap(notification(frame))
+    inner = msgspec.json.encode(notification(frame)).decode()
+    return msgspec.json.encode({"oslo.version": VERSION, "oslo.message": inner})
 
 
 def notification(frame: interfaces.Frame) -> dict[str, Any]:
