@@ -84,12 +84,14 @@ class Engine:
         orders = [self._read(one, settings) for one in deliveries]
         read = [one for one in orders if not _is_expired_call(one)]
         answers = [interfaces.Answer(one.delivery, EXPIRED) for one in orders if _is_expired_call(one)]
-        together = [one for one in read if not one.delivery.dead]
+        together = [one for one in read if not one.delivery.dead and not _is_question(one)]
         if together:
             answers += self._group(together, settings)
         for one in read:
             if one.delivery.dead:
                 answers += self._alone(one, dataclasses.replace(settings, max_attempts=1))
+            elif _is_question(one):  # after the commit; one that fails must not repeat what is committed
+                answers += self._alone(one, settings)
         _report(answers, time.monotonic() - began)
         return answers
 
@@ -199,6 +201,10 @@ class Engine:
         except exceptions.NotFound as error:
             reply = interfaces.RemoteFailure("NotFound", str(error))
         return interfaces.Answer(order.delivery, READ, order.envelope.reply, reply)
+
+
+def _is_question(order: _Order | _Refuse) -> bool:
+    return isinstance(order, _Order) and order.task is None
 
 
 def _is_expired_call(order: _Order | _Refuse) -> bool:

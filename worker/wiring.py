@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pathlib
 import random
@@ -39,6 +40,17 @@ def clock() -> int:
 def database(conf: cfg.ConfigOpts) -> sa.Engine:
     """Return the database of [database]; connects to nothing yet. Raises Misconfigured."""
     return db_engine.create(conf)
+
+
+def tune_memory() -> None:
+    """Set Python's garbage collector for a process that does nothing else; a fifth of a cast's time otherwise.
+
+    What is loaded by now stays for good and is not looked at again. Batches make many short-lived values and no cycles
+    to speak of: a collection every 20,000 of them finds what there is.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def policy(conf: cfg.ConfigOpts) -> claims.Policy:
@@ -149,10 +161,10 @@ class Running:
 
 
 @contextlib.contextmanager
-def embedded(conf: cfg.ConfigOpts) -> Iterator[None]:
-    """Set ``conf`` to the in-memory bus and a SQLite database of its own for as long as the block lasts."""
+def embedded(conf: cfg.ConfigOpts, transport_url: str = "kombu+memory://") -> Iterator[None]:
+    """Set ``conf`` to an in-memory bus and a SQLite database of its own for as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
-        conf.set_override("transport_url", "kombu+memory://")
+        conf.set_override("transport_url", transport_url)
         conf.set_override("connection", f"sqlite:///{pathlib.Path(folder) / 'stocktake.db'}", group="database")
         bind = database(conf)
         schema.sync(bind)

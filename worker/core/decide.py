@@ -31,7 +31,7 @@ def with_record(book: records.Book, record: records.Instance) -> records.Book:
     """Return the book with a newer record; of a deleted instance only the tombstone stays."""
     if record.vm_state == lifecycle.DELETED:
         return tombstone(book, record.revision)
-    return dataclasses.replace(book, revision=record.revision, record=record)
+    return book.with_record(record)
 
 
 def tombstone(book: records.Book, revision: int) -> records.Book:

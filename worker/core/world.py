@@ -95,7 +95,7 @@ class World:
     def put_book(self, book: records.Book, cause: commands.Cause) -> records.Book:
         """Make this what is known of an instance; work out what it holds now and move the figures by the difference."""
         old = self.book(book.uuid)
-        new = holdings.refreshed(dataclasses.replace(book, saved_at=self.now))
+        new = book.saved(holdings.held(book), self.now)
         self.first_books.setdefault(book.uuid, old)
         self.books[book.uuid] = new
         if new.holdings != old.holdings:
@@ -155,14 +155,9 @@ class World:
             holdings.settled_on(new.holdings, account), holdings.settled_on(old.holdings, account)
         )
         if amounts or settled:
-            figures = self.accounts[account]
-            self.put_account(
-                dataclasses.replace(
-                    figures,
-                    used=resources.add(figures.used, amounts),
-                    settled=resources.add(figures.settled, settled),
-                )
-            )
+            old_figures = self.accounts[account]
+            used = resources.add(old_figures.used, amounts)
+            self.put_account(old_figures.with_amounts(used, resources.add(old_figures.settled, settled)))
         speaker = self.speaker(account)
         node_uuid = speaker.uuid if speaker is not None else None
         self.enter(events.Entry("holding", account, node_uuid, new.uuid, amounts, settled, cause))
@@ -176,7 +171,7 @@ class World:
         for pair, names, step in ((before, leaving, -1), (after, coming, 1)):
             if pair is not None:
                 figures = self.account(pair)
-                self.put_account(dataclasses.replace(figures, counters=stats.counted(figures.counters, names, step)))
+                self.put_account(figures.with_counters(stats.counted(figures.counters, names, step)))
 
     def _enter_standing(self, account: str, before: records.Node | None, cause: commands.Cause) -> None:
         after = self.speaker(account)
