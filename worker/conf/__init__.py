@@ -24,8 +24,9 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Register our own options, those of the bus and of the database, and our defaults for these two."""
     for module in _GROUPS:
-        conf.register_group(module.GROUP)
-        conf.register_opts(module.OPTS, group=module.GROUP)
+        # A group object keeps its options with their overrides: each configuration gets one of its own.
+        conf.register_group(cfg.OptGroup(module.GROUP.name, module.GROUP.title, module.GROUP.help))
+        conf.register_opts(module.OPTS, group=module.GROUP.name)
     libraries.register_opts(conf)
 
 
