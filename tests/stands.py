@@ -92,7 +92,7 @@ class Conductor:
 
 
 class Listener:
-    """A notification consumer of oslo.messaging; ``heard`` has everything in the order in which it came."""
+    """A notification consumer of oslo.messaging; ``heard`` has everything, in no order: its threads share the work."""
 
     def __init__(self, url: str) -> None:
         self._conf = _bare()
@@ -124,7 +124,7 @@ class Listener:
             )  # fmt: skip
 
     def of(self, event_type: str) -> list[Any]:
-        """Return the payloads' fields of one type, oldest first, repeats left out."""
+        """Return the payloads' fields of one type, repeats left out."""
         with self._lock:
             found = {one["id"]: one["data"] for one in self.heard if one["event_type"].startswith(event_type)}
         return list(found.values())
@@ -231,7 +231,7 @@ def _take(live: Any, into: list[Any]) -> int:
 def nothing_is_due(bind: sa.Engine) -> bool:
     """Tell whether the relay has published everything."""
     with bind.connect() as connection:
-        return not connection.scalar(sa.text("SELECT count(*) FROM outbox WHERE due"))
+        return not connection.scalar(sa.text("SELECT count(*) FROM outbox WHERE due IS NOT NULL"))
 
 
 @contextlib.contextmanager

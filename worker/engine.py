@@ -12,14 +12,14 @@ import hashlib
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from oslo_log import log
 
 from objects import exceptions
 from objects import limits as object_limits
-from worker import errors, handler, intake, interfaces
+from worker import errors, handler, intake, interfaces, reporting
 from worker.bus import redact, wire
 from worker.core import claims, commands, events
 
@@ -92,7 +92,7 @@ class Engine:
                 answers += self._alone(one, dataclasses.replace(settings, max_attempts=1))
             elif _is_question(one):  # after the commit; one that fails must not repeat what is committed
                 answers += self._alone(one, settings)
-        _report(answers, time.monotonic() - began)
+        reporting.batch(answers, time.monotonic() - began)
         return answers
 
     def _read(self, delivery: interfaces.Delivery, settings: Settings) -> _Order | _Refuse:
@@ -142,9 +142,7 @@ class Engine:
                 failure = self._failure(order, error, attempt, settings)
         return self._commit([failure], settings)
 
-    def _failure(
-        self, order: _Order | _Refuse, error: Exception, attempt: int, settings: Settings
-    ) -> _Refuse:
+    def _failure(self, order: _Order | _Refuse, error: Exception, attempt: int, settings: Settings) -> _Refuse:
         if isinstance(order, _Refuse):
             reduced = dataclasses.replace(order.message, headers={}, error=type(error).__name__, attempts=attempt)
             return dataclasses.replace(order, message=reduced)
@@ -166,9 +164,13 @@ class Engine:
         """Carry out orders in one transaction, again as often as another worker was first; then answer the reads."""
         work = [order for order in orders if isinstance(order, _Order) and order.task is not None]
         parked = [order for order in orders if isinstance(order, _Refuse)]
-        results = iter(self._handle(work, parked, settings) if work or parked else ())
+        results = self._handle(work, parked, settings) if work or parked else ()
+        reporting.outcomes([order.task for order in work if order.task is not None], results)
+        for order in parked:
+            reporting.parked(order.message)
+        told = zip(work, results, strict=True)
         answers = [
-            interfaces.Answer(order.delivery, *_answered(next(results), order.envelope.reply)) for order in work
+            interfaces.Answer(order.delivery, *_answered(result, order.envelope.reply)) for order, result in told
         ]
         answers += [_parked_answer(order) for order in parked]
         questions = [order for order in orders if isinstance(order, _Order) and order.task is None]
@@ -249,11 +251,3 @@ def _answered(
 def _parked_answer(order: _Refuse) -> interfaces.Answer:
     outcome = events.Outcome(events.PARKED, order.message.message_id or "", reason=order.message.reason)
     return interfaces.Answer(order.delivery, events.PARKED, order.to, handler.wire_form(outcome))
-
-
-def _report(answers: Iterable[interfaces.Answer], seconds: float) -> None:
-    counts: dict[str, int] = {}
-    for answer in answers:
-        counts[answer.word] = counts.get(answer.word, 0) + 1
-    listed = " ".join(f"{word}={count}" for word, count in sorted(counts.items()))
-    LOG.debug("action=batch size=%d %s seconds=%.4f", sum(counts.values()), listed, seconds)

@@ -83,8 +83,6 @@ def _checked(kind: Any, value: Any, name: str, bounds: limits.Limits) -> Any:
         return reading.check(kind, value, name, bounds)
     except exceptions.InvalidField as error:
         raise errors.Malformed(str(error), field=error.path) from None
-    except RecursionError:
-        raise errors.Malformed(f"{name}: is nested too deeply", field=name) from None
 
 
 def _cause(envelope: interfaces.Envelope, subject: str, revision: int | None) -> commands.Cause:

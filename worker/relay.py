@@ -119,7 +119,7 @@ class RelayLoop:
     ``backoff`` says how long to wait after a failure; ``chores`` is called after each turn of the active relay.
     """
 
-    INTERVAL = 0.05
+    INTERVAL = 0.1
     STANDBY = 1.0
 
     def __init__(self, relay: Relay, backoff: Backoff, chores: Callable[[], None]) -> None:

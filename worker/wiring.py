@@ -128,9 +128,7 @@ class Running:
         self.relay = relay_loop(conf, self.bind)
         options = conf.worker
         taken = consumer or connect.consumer(conf, options.topic, options.batch_size, options.batch_wait)
-        self.worker = service.Worker(
-            taken, batch_engine(conf, self.bind), waiting(conf), self.relay.wake, health
-        )
+        self.worker = service.Worker(taken, batch_engine(conf, self.bind), waiting(conf), self.relay.wake, health)
         self._threads = (
             threading.Thread(target=self.worker.run, name="stocktake-worker", daemon=True),
             threading.Thread(target=self.relay.run, name="stocktake-relay", daemon=True),

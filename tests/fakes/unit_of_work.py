@@ -99,7 +99,7 @@ class Books:
         }
 
     def save(self, changed: world.World) -> None:
-        """Store what differs from what was read, one generation further."""
+        """Store what differs from what was read or is new, one generation further."""
         for book in changed.first_books:
             self._put(_put_book, changed.first_books[book], changed.books[book])
         for key in changed.first_accounts:
@@ -110,7 +110,7 @@ class Books:
         self._writes.append(lambda store: store.reports.update(reports))
 
     def _put(self, put: Callable[[Store, T], None], first: T, last: T) -> None:
-        if first != last:
+        if first != last or not last.generation:
             put(self._seen, last)
             self._writes.append(lambda store: put(store, last))
 

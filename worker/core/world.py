@@ -120,6 +120,9 @@ class World:
             self.reports[node.uuid] = report
         for account, speaker in before.items():
             self._enter_standing(account, speaker, cause)
+            if not self.accounts[account].generation:
+                # The row is made with the report: it is what a first fact about the pair is locked by.
+                self.first_accounts.setdefault(account, self.accounts[account])
 
     def next_sequence(self, uuid: str) -> records.Node:
         """Give a node the next number for a notification of its providers and return it."""

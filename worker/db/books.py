@@ -125,9 +125,9 @@ class Books:
 
 
 def _differences(first: dict[str, Record], now: dict[str, Record]) -> Iterator[tuple[Record, Record]]:
-    """Yield what was read and what has become of it, in the order of their ids, where the two differ."""
+    """Yield what was read and what has become of it, in the order of their ids, where the two differ or it is new."""
     for id_ in sorted(first):
-        if first[id_] != now[id_]:
+        if first[id_] != now[id_] or now[id_].generation == 0:
             yield first[id_], now[id_]
 
 

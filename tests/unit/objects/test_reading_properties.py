@@ -76,7 +76,7 @@ def test_one_corrupt_value_is_refused_by_its_path(cls: type[ovo.VersionedObject]
 
     error = wire.refusal(cls, primitive)
 
-    assert error.path == place.path
+    assert error.path.startswith(place.path)  # where null stood for an object, the fault is one of its keys
 
 
 @pytest.mark.parametrize("cls", catalogue.ALL, ids=lambda cls: cls.obj_name())

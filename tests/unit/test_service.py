@@ -1,0 +1,214 @@
+"""The worker's life: commit, answer, settle; what is away is waited for; a stop drains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tests import builders, plain, stands
+from tests.fakes import bus, clock, failing, library, unit_of_work
+from worker import engine, errors, interfaces, service
+
+
+def _nothing() -> None:
+    pass
+
+
+class Consumer(bus.Consumer):
+    """A consumer that says when there is nothing more to take."""
+
+    def __init__(self, broker: bus.Broker, idle: Callable[[], None]) -> None:
+        super().__init__(broker, batch_size=2)
+        self._idle = idle
+        self.closed = 0
+        self.at_beat: Callable[[], None] = _nothing
+        self.at_settle: Callable[[], None] = _nothing
+
+    def batch(self) -> list[interfaces.Delivery]:
+        taken = super().batch()
+        if not taken:
+            self._idle()
+        return taken
+
+    def beat(self) -> None:
+        self.at_beat()
+        super().beat()
+
+    def settle(self, deliveries: Sequence[interfaces.Delivery]) -> None:
+        self.at_settle()
+        super().settle(deliveries)
+
+    def close(self) -> None:
+        super().close()
+        self.closed += 1
+
+
+class Impatient(service.Worker):
+    """A worker that waits for nobody."""
+
+    AGAIN = 0.0
+
+
+class GivesUp(service.Worker):
+    """A worker that keeps no batch."""
+
+    PATIENCE = 0.0
+
+
+class Desk:
+    """A worker on fakes, which stops when the queue is empty."""
+
+    def __init__(self, kind: type[service.Worker] = Impatient, meanwhile: Callable[[], None] = _nothing) -> None:
+        self.broker = bus.Broker()
+        self.store = unit_of_work.Store()
+        self.plan = failing.Plan()
+        self.backoff = clock.Backoff(meanwhile)
+        self.health: list[str] = []
+        self.commits = 0
+        self.consumer = Consumer(self.broker, lambda: self.worker.stop())  # noqa: PLW0108 - there is none yet
+        batches = engine.Engine(
+            lambda: failing.UnitOfWork(self.store, self.plan), library.Library(), lambda: builders.NOW, engine.Settings
+        )
+        self.worker = kind(self.consumer, batches, self.backoff, self._committed, self.health.append)
+
+    def send(self, *numbers: int, **call: Any) -> None:
+        for number in numbers:
+            arguments = {"instance": plain.instance(number)}
+            self.broker.send(stands.body("update_instance", arguments, _unique_id=f"m{number}", **call))
+
+    def _committed(self) -> None:
+        self.commits += 1
+
+
+def test_what_is_taken_is_committed_and_settled_batch_by_batch() -> None:
+    desk = Desk()
+    desk.send(1, 2, 3)
+
+    desk.worker.run()
+
+    assert desk.plan.commits == [["m1", "m2"], ["m3"]]
+    assert (desk.commits, desk.worker.outcomes) == (2, {"applied": 3})
+    assert list(desk.broker.queue) == []
+    assert desk.health == ["working", "stopped"]
+
+
+def test_a_call_is_answered_and_a_cast_is_not() -> None:
+    desk = Desk()
+    desk.send(1)
+    desk.send(2, _msg_id="c", _reply_q="q")
+
+    desk.worker.run()
+
+    ((to, reply),) = desk.broker.answers
+    assert (to, reply["outcome"], reply["message_id"]) == (interfaces.ReplyTo("c", "q"), "applied", "m2")
+
+
+def test_a_database_that_is_away_is_waited_for_with_the_batch_kept() -> None:
+    desk = Desk()
+    desk.send(1, 2)
+    desk.plan.begin = [errors.DatabaseUnavailable("gone")] * 3
+
+    desk.worker.run()
+
+    assert desk.health == ["working", "database away", "working", "stopped"]
+    assert (desk.broker.beats, desk.backoff.waits) == (3, 0)
+    assert desk.worker.outcomes == {"applied": 2}
+
+
+def test_a_batch_that_the_database_does_not_take_in_time_is_given_back_and_comes_again() -> None:
+    desk = Desk(GivesUp)
+    desk.send(1)
+    desk.plan.begin = [errors.DatabaseUnavailable("gone")]
+
+    desk.worker.run()
+
+    assert desk.health == ["working", "database away", "working", "stopped"]
+    assert (desk.backoff.waits, desk.backoff.resets) == (1, 2)
+    assert desk.worker.outcomes == {"applied": 1}
+    assert list(desk.broker.queue) == []
+
+
+def test_a_stop_while_the_database_is_away_gives_the_batch_back() -> None:
+    desk = Desk()
+    desk.send(1)
+    desk.plan.begin = [errors.DatabaseUnavailable("gone"), errors.DatabaseUnavailable("gone")]
+    desk.consumer.at_beat = desk.worker.stop
+
+    desk.worker.run()
+
+    assert [delivery.redelivered for delivery in desk.broker.queue] == [True]
+    assert desk.store.marks == {}
+
+
+def test_a_broker_that_is_away_is_dialled_again_until_it_is_back() -> None:
+    tries = []
+
+    def come_back() -> None:
+        tries.append(1)
+        desk.broker.up = len(tries) == 2
+
+    desk = Desk(meanwhile=come_back)
+    desk.send(1)
+    desk.broker.up = False
+
+    desk.worker.run()
+
+    assert desk.health == ["broker away", "working", "stopped"]
+    assert (desk.backoff.waits, desk.backoff.resets) == (2, 1)
+    assert desk.worker.outcomes == {"applied": 1}
+
+
+def test_a_connection_lost_after_the_commit_counts_nothing_twice() -> None:
+    desk = Desk()
+    desk.send(1)
+    lost: list[Exception] = [errors.BusUnavailable("reset by peer")]
+
+    def lose_it_once() -> None:
+        if lost:
+            raise lost.pop()
+
+    desk.consumer.at_settle = lose_it_once
+
+    desk.worker.run()
+
+    assert desk.worker.outcomes == {"applied": 1, "duplicate": 1}
+    assert desk.store.account("compute-1", "compute-1").used == plain.SMALL
+    assert list(desk.broker.queue) == []
+
+
+def test_a_stop_finishes_the_batch_in_hand_and_gives_the_rest_back() -> None:
+    desk = Desk()
+    desk.send(1, 2, 3, 4)
+    desk.consumer.at_settle = desk.worker.stop
+
+    desk.worker.run()
+
+    assert sorted(desk.store.marks) == ["m1", "m2"]
+    assert len(desk.broker.queue) == 2
+    assert desk.consumer.closed >= 1
+
+
+def test_a_worker_that_was_stopped_before_it_began_opens_nothing() -> None:
+    desk = Desk()
+
+    desk.worker.stop()
+    desk.worker.run()
+
+    assert desk.health == ["stopped"]
+
+
+def test_an_error_that_nobody_expects_ends_the_worker_with_everything_given_back() -> None:
+    desk = Desk()
+    desk.send(1)
+    desk.consumer.at_settle = _explode
+
+    with pytest.raises(ZeroDivisionError):
+        desk.worker.run()
+
+    assert [delivery.redelivered for delivery in desk.broker.queue] == [True]
+
+
+def _explode() -> None:
+    raise ZeroDivisionError
