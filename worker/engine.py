@@ -62,6 +62,14 @@ class _Refuse:
     to: interfaces.ReplyTo | None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """Deliveries that were read, and the settings that were in force then."""
+
+    orders: Sequence[_Order | _Refuse]
+    settings: Settings
+
+
 class Engine:
     """Carries out deliveries; ``clock`` gives microseconds since 1970, ``settings`` the present options."""
 
@@ -79,11 +87,19 @@ class Engine:
 
     def process(self, deliveries: Sequence[interfaces.Delivery]) -> list[interfaces.Answer]:
         """Carry out deliveries and return what became of each, committed; raises DatabaseUnavailable."""
-        began = time.monotonic()
+        return self.carry_out(self.read(deliveries))
+
+    def read(self, deliveries: Sequence[interfaces.Delivery]) -> Reading:
+        """Understand deliveries, without the database; nothing of them raises."""
         settings = self._settings()
-        orders = [self._read(one, settings) for one in deliveries]
-        read = [one for one in orders if not _is_expired_call(one)]
-        answers = [interfaces.Answer(one.delivery, EXPIRED) for one in orders if _is_expired_call(one)]
+        return Reading([self._read(one, settings) for one in deliveries], settings)
+
+    def carry_out(self, reading: Reading) -> list[interfaces.Answer]:
+        """Carry out what was read and return what became of each, committed; raises DatabaseUnavailable."""
+        began = time.monotonic()
+        settings = reading.settings
+        answers = [interfaces.Answer(one.delivery, EXPIRED) for one in reading.orders if _is_expired_call(one)]
+        read = [one for one in reading.orders if not _is_expired_call(one)]
         together = [one for one in read if not one.delivery.dead and not _is_question(one)]
         if together:
             answers += self._group(together, settings)

@@ -8,6 +8,9 @@ from typing import Any, Protocol, Self
 
 from worker.core import events, records, world
 
+IDLE = 1.0
+"""Seconds for which a consumer waits for a first delivery."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delivery:
@@ -80,8 +83,8 @@ class Consumer(Protocol):
     def open(self) -> None:
         """Connect, declare what is missing, start to consume; raises BusUnavailable."""
 
-    def batch(self) -> list[Delivery]:
-        """Return up to batch_size deliveries, or what came within batch_wait; empty after about a second of nothing."""
+    def batch(self, idle: float = IDLE) -> list[Delivery]:
+        """Return up to batch_size deliveries, or what came within batch_wait; empty after ``idle`` seconds of nothing."""
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge exactly these deliveries, whose transaction is committed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent import futures
 
 from oslo_log import log
 
@@ -18,8 +19,11 @@ BROKER_AWAY = "broker away"
 STOPPED = "stopped"
 
 
+Work = futures.Future[list[interfaces.Answer]]
+
+
 class Worker:
-    """One consumer and one engine in one thread.
+    """One consumer and one engine: a thread that has the bus, and one that has the database.
 
     ``committed`` is called after each commit, ``health`` with a word at each change of it. A batch that the database
     does not take for ``PATIENCE`` seconds is given back to the broker, well before its consumer timeout.
@@ -42,6 +46,7 @@ class Worker:
         self._committed = committed
         self._health = health
         self._stopping = threading.Event()
+        self._committer = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="stocktake-commit")
         self._state = ""
         self.outcomes: dict[str, int] = {}
 
@@ -61,36 +66,49 @@ class Worker:
                 self._stopping.wait(seconds)
             finally:
                 self._consumer.close()
+        self._committer.shutdown()
         self._say(STOPPED)
 
     def _session(self) -> None:
+        """Take, read and settle in this thread, commit in the other one: under load it reads ahead meanwhile."""
         self._consumer.open()
         self._backoff.reset()
         self._say(WORKING)
+        read = None
         while not self._stopping.is_set():
-            deliveries = self._consumer.batch()
-            if deliveries:
-                self._finish(deliveries)
+            read = read or self._engine.read(self._consumer.batch())
+            read = self._finish(read) if read.orders else None
         self._consumer.stop_taking()
 
-    def _finish(self, deliveries: Sequence[interfaces.Delivery]) -> None:
-        """Commit, answer, then settle: a call whose answer is lost with the connection comes again and gets it."""
-        answers = self._carry_out(deliveries)
-        self._committed()
+    def _finish(self, read: engine.Reading) -> engine.Reading:
+        """Commit, answer, then settle: a call whose answer is lost with the connection comes again and gets it.
+
+        Returns what came and was read while the database worked.
+        """
+        work = self._committer.submit(self._commit, read)
+        ahead = self._engine.read(self._consumer.batch(idle=0.0))
+        answers = self._committed_answers(work, read)
         for answer in answers:
             self.outcomes[answer.word] = self.outcomes.get(answer.word, 0) + 1
             if answer.to is not None:
                 self._consumer.answer(answer.delivery, answer.to, answer.reply)
         self._consumer.settle([answer.delivery for answer in answers])
+        return ahead
 
-    def _carry_out(self, deliveries: Sequence[interfaces.Delivery]) -> list[interfaces.Answer]:
+    def _commit(self, read: engine.Reading) -> list[interfaces.Answer]:
+        answers = self._engine.carry_out(read)
+        self._committed()
+        return answers
+
+    def _committed_answers(self, work: Work, read: engine.Reading) -> list[interfaces.Answer]:
         """Return the answers of a committed batch, however long the database takes to come back."""
         began = time.monotonic()
         while True:
             try:
-                answers = self._engine.process(deliveries)
+                answers = work.result()
             except errors.DatabaseUnavailable as error:
                 self._wait_for_database(error, time.monotonic() - began)
+                work = self._committer.submit(self._commit, read)
             else:
                 self._say(WORKING)
                 return answers

@@ -7,7 +7,9 @@ import sys
 
 from tests.architecture import tree
 
-LINT = "import sys; from importlinter import cli; sys.exit(cli.lint_imports(config_filename='setup.cfg', no_cache=True))"
+LINT = (
+    "import sys; from importlinter import cli; sys.exit(cli.lint_imports(config_filename='setup.cfg', no_cache=True))"
+)
 
 
 def test_imports_point_inwards() -> None:

@@ -52,7 +52,7 @@ class Consumer:
         self._broker.check()
         self._open = self._taking = True
 
-    def batch(self) -> list[interfaces.Delivery]:
+    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:  # noqa: ARG002 - the fake never waits
         self._check()
         taken: list[interfaces.Delivery] = []
         while self._taking and self._broker.queue and len(taken) < self._batch_size:

@@ -36,7 +36,7 @@ class Store:
         return self.accounts.get(key) or records.Account(key, records.Pair(host, node))
 
 
-T = TypeVar("T")
+T = TypeVar("T", records.Book, records.Account, records.Node)
 Write = Callable[[Store], None]
 
 

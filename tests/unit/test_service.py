@@ -26,9 +26,9 @@ class Consumer(bus.Consumer):
         self.at_beat: Callable[[], None] = _nothing
         self.at_settle: Callable[[], None] = _nothing
 
-    def batch(self) -> list[interfaces.Delivery]:
-        taken = super().batch()
-        if not taken:
+    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
+        taken = super().batch(idle)
+        if idle and not taken:
             self._idle()
         return taken
 
@@ -92,6 +92,17 @@ def test_what_is_taken_is_committed_and_settled_batch_by_batch() -> None:
     assert (desk.commits, desk.worker.outcomes) == (2, {"applied": 3})
     assert list(desk.broker.queue) == []
     assert desk.health == ["working", "stopped"]
+
+
+def test_what_comes_while_the_database_works_is_read_ahead_and_given_back_at_a_stop() -> None:
+    desk = Desk()
+    desk.send(1, 2, 3)
+    desk.consumer.at_settle = desk.worker.stop
+
+    desk.worker.run()
+
+    assert desk.plan.commits == [["m1", "m2"]]
+    assert [delivery.redelivered for delivery in desk.broker.queue] == [True]
 
 
 def test_a_call_is_answered_and_a_cast_is_not() -> None:

@@ -17,8 +17,6 @@ from worker.bus import calls, incoming, session, topology, urls, wire
 
 LOG = logging.getLogger(__name__)
 
-IDLE = 1.0
-"""Seconds that ``batch`` waits for a first delivery."""
 ANSWER_TIMEOUT = 10.0
 """Seconds that one answer may take to leave; longer means a broker that does not read."""
 
@@ -53,12 +51,12 @@ class RabbitConsumer:
         self._sessions = (taking, answering)
         LOG.info("action=open queue=%s", self._queue)
 
-    def batch(self) -> list[interfaces.Delivery]:
-        """Return up to batch_size deliveries, or what came within batch_wait; empty after about a second of nothing."""
+    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
+        """Return up to batch_size deliveries, or what came within batch_wait; empty after ``idle`` seconds of nothing."""
         taking, answering = self._live()
         with session.ending(taking, answering):
             if self._consumers:
-                self._fill(taking)
+                self._fill(taking, idle)
             self._keep_alive(taking, answering)
         count = min(len(self._buffer), self._batch_size) if self._consumers else 0
         return [self._buffer.popleft() for _ in range(count)]
@@ -140,10 +138,10 @@ class RabbitConsumer:
 
         return receive
 
-    def _fill(self, taking: session.Session) -> None:
+    def _fill(self, taking: session.Session, idle: float) -> None:
         end = None if not self._buffer else time.monotonic() + self._batch_wait
         while len(self._buffer) < self._batch_size:
-            if not taking.read(IDLE if end is None else max(end - time.monotonic(), 0)):
+            if not taking.read(idle if end is None else max(end - time.monotonic(), 0)):
                 break
             if self._buffer and end is None:
                 end = time.monotonic() + self._batch_wait

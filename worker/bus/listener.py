@@ -21,9 +21,6 @@ from oslo_config import cfg
 from worker import errors, interfaces
 from worker.bus import urls, wire
 
-IDLE = 1.0
-"""Seconds that ``batch`` waits for a first delivery."""
-
 
 class FakeConsumer:
     """Consumes a topic of ``fake://``; satisfies ``interfaces.Consumer``. Messages there have no id: one is made."""
@@ -46,11 +43,11 @@ class FakeConsumer:
         self._listener.start(self._hand_over)
         self._taking = True
 
-    def batch(self) -> list[interfaces.Delivery]:
-        """Return up to batch_size deliveries, or what came within batch_wait; empty after about a second of nothing."""
+    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
+        """Return up to batch_size deliveries, or what came within batch_wait; empty after ``idle`` seconds of nothing."""
         self._check_open()
         taken: list[interfaces.Delivery] = []
-        end = time.monotonic() + IDLE
+        end = time.monotonic() + idle
         while self._taking and len(taken) < self._batch_size:
             try:
                 message = self._waiting.get(timeout=max(end - time.monotonic(), 0))

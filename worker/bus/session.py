@@ -15,7 +15,7 @@ from amqp import method_framing
 from kombu import connection as kombu_connection
 
 from worker import errors
-from worker.bus import urls
+from worker.bus import buffered, urls
 
 LOG = logging.getLogger(__name__)
 
@@ -111,6 +111,8 @@ class Dialer:
         session = Session(connection, self._name)
         with ending(session):
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, interval_max=0)
+            if not session.memory:
+                buffered.read_ahead(connection.connection)
             session.channel = session.open_channel()
         return session
 

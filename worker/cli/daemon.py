@@ -47,7 +47,7 @@ class Accounts(cotyledon.Service):
         """Build everything; nothing is connected yet."""
         super().__init__(worker_id)
         self._conf = conf
-        wiring.tune_memory()
+        wiring.tune_interpreter()
         self._running = wiring.Running(conf)
 
     def run(self) -> None:

@@ -264,9 +264,7 @@ class Book:
 
     def saved(self, holdings: tuple[Holding, ...], at: int) -> Book:
         """Return the book as it is to be stored: with what the instance holds now."""
-        return Book(
-            self.uuid, self.revision, self.deleted, self.record, self.moves, holdings, at, self.generation
-        )
+        return Book(self.uuid, self.revision, self.deleted, self.record, self.moves, holdings, at, self.generation)
 
     def with_record(self, record: Instance) -> Book:
         """Return the book with a newer record."""
