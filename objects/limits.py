@@ -11,8 +11,8 @@ class Limits:
 
     string_length: int = 255
     text_length: int = 4096
-    list_length: int = 4096
-    dict_length: int = 1024
+    list_length: int = 65536
+    dict_length: int = 65536
     cells: int = 64
     audit_instances: int = 20000
 

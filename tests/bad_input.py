@@ -137,7 +137,7 @@ ARGUMENTS: Kinds = {
     "a uuid that is none": (_cast(arguments={"instance_uuid": "nope", "revision": 5}), "instance_uuid"),
     "null for an object": (_cast("update_instance", {"instance": None}), "instance"),
     "a list that is too long": (
-        _cast("detach_devices", {"instance_uuid": plain.uid(1), "request_ids": [plain.uid(2)] * 5000, "revision": 1}),
+        _cast("detach_devices", {"instance_uuid": plain.uid(1), "request_ids": [plain.uid(2)] * 70000, "revision": 1}),
         "request_ids",
     ),
     "another instance's move": (

@@ -41,6 +41,7 @@ class Settings:
     object_limits: object_limits.Limits = object_limits.DEFAULT
     max_attempts: int = 5
     queue: str = "accounts"
+    host: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class _Refuse:
     delivery: interfaces.Delivery
     message: interfaces.ParkedMessage
     to: interfaces.ReplyTo | None
+    bare: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,15 +131,17 @@ class Engine:
         settings: Settings,
     ) -> _Refuse:
         message = interfaces.ParkedMessage(
-            reason=str(error),
+            reason=_storable(str(error)),
             parked_at=self._clock(),
             queue=_queue(delivery, settings),
             message_id=envelope.message_id if envelope is not None else error.message_id,
             method=envelope.method if envelope is not None else error.method,
-            field=error.field,
+            field=None if error.field is None else _storable(error.field),
+            host=settings.host,
+            cause=None if envelope is None else intake.cause(envelope, None, None),
             **_kept(delivery),
         )
-        return _Refuse(delivery, message, envelope.reply if envelope is not None else None)
+        return _Refuse(delivery, message, envelope.reply if envelope is not None else error.reply)
 
     def _group(self, orders: Sequence[_Order | _Refuse], settings: Settings) -> list[interfaces.Answer]:
         try:
@@ -149,29 +153,35 @@ class Engine:
             return [answer for order in orders for answer in self._alone(order, settings)]
 
     def _alone(self, order: _Order | _Refuse, settings: Settings) -> list[interfaces.Answer]:
-        for attempt in range(1, settings.max_attempts + 1):
+        """Carry out one order; one that fails max_attempts times is parked, in the end with nothing but its bytes."""
+        attempt = 0
+        while True:
             try:
                 return self._commit([order], settings)
             except errors.DatabaseUnavailable:
                 raise
-            except Exception as error:  # noqa: BLE001 -- a message that fails for any reason is parked with that reason
-                failure = self._failure(order, error, attempt, settings)
-        return self._commit([failure], settings)
+            except Exception as error:  # a message that fails for any reason is parked with that reason
+                attempt += 1
+                if isinstance(order, _Refuse):
+                    if order.bare and attempt >= settings.max_attempts:
+                        raise
+                    order = _bare(order, error, attempt)
+                elif attempt >= settings.max_attempts:
+                    order = self._failure(order, error, attempt, settings)
 
-    def _failure(self, order: _Order | _Refuse, error: Exception, attempt: int, settings: Settings) -> _Refuse:
-        if isinstance(order, _Refuse):
-            reduced = dataclasses.replace(order.message, headers={}, error=type(error).__name__, attempts=attempt)
-            return dataclasses.replace(order, message=reduced)
+    def _failure(self, order: _Order, error: Exception, attempt: int, settings: Settings) -> _Refuse:
         lines = traceback.format_exception(error)[-TRACEBACK_LINES:]
         message = interfaces.ParkedMessage(
-            reason=f"{order.envelope.method} failed: {type(error).__name__}: {_first_line(error)}",
+            reason=_storable(f"{order.envelope.method} failed: {type(error).__name__}: {_first_line(error)}"),
             parked_at=self._clock(),
             queue=_queue(order.delivery, settings),
             message_id=order.envelope.message_id,
             method=order.envelope.method,
             error=type(error).__name__,
-            traceback="".join(lines),
+            traceback=_storable("".join(lines)),
             attempts=attempt,
+            host=settings.host,
+            cause=None if order.task is None else order.task.cause,
             **_kept(order.delivery),
         )
         return _Refuse(order.delivery, message, order.envelope.reply)
@@ -204,6 +214,10 @@ class Engine:
                 return handler.handle(batch, self._unit_of_work(), self._clock(), settings.policy)
             except errors.Conflict as conflict:
                 LOG.debug("action=repeat %s", conflict)
+        if len(batch.tasks) + len(batch.parked) > 1:
+            raise errors.Conflict(
+                f"other workers were first {CONFLICTS} times in a row"
+            )  # one by one they have a chance
         raise errors.DatabaseUnavailable(f"other workers were first {CONFLICTS} times in a row")
 
     def _ask(self, order: _Order) -> interfaces.Answer:
@@ -246,6 +260,25 @@ def _kept(delivery: interfaces.Delivery) -> dict[str, Any]:
     if body == redact.WITHHELD:  # or all such messages would pass for one
         headers["withheld"] = hashlib.blake2b(delivery.body, digest_size=16).hexdigest()
     return {"body": body, "headers": headers}
+
+
+def _storable(text: str) -> str:
+    """Return text as every database and every consumer takes it."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _bare(order: _Refuse, error: Exception, attempts: int) -> _Refuse:
+    """Return the same message with nothing that could be what cannot be parked."""
+    message = interfaces.ParkedMessage(
+        reason=f"cannot be parked as it is: {type(error).__name__}",
+        body=order.message.body,
+        parked_at=order.message.parked_at,
+        queue=order.message.queue,
+        error=type(error).__name__,
+        attempts=attempts,
+        host=order.message.host,
+    )
+    return _Refuse(order.delivery, message, order.to, bare=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,9 @@
 """Errors that tell whose fault it is and what happens next."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class StocktakeError(Exception):
     """The base of every error of ours."""
@@ -24,7 +28,8 @@ class Misconfigured(StocktakeError):
 class Malformed(StocktakeError):
     """A message that cannot be taken as it is: park it with this reason, which names the field at fault.
 
-    ``message_id`` and ``method`` are what could still be read of it, else None.
+    ``message_id``, ``method`` and ``reply`` (where a call waits for its answer) are what could still be read of it, else
+    None.
     """
 
     def __init__(
@@ -34,3 +39,4 @@ class Malformed(StocktakeError):
         self.field = field
         self.message_id = message_id
         self.method = method
+        self.reply: Any = None

@@ -35,7 +35,10 @@ def handle(
         parked = {parking_key(message): message for message in batch.parked}
         known = unit.inbox.seen([*(task.message_id for task in batch.tasks), *parked])
         parked = {key: message for key, message in parked.items() if key not in known}
-        fresh = {task.message_id: task for task in batch.tasks if task.message_id not in known}
+        fresh: dict[str, commands.Task] = {}
+        for task in batch.tasks:  # of two messages with one id the first counts
+            if task.message_id not in known:
+                fresh.setdefault(task.message_id, task)
         books = load(unit.books, [task.command for task in fresh.values()], world.World(now, policy))
         decided = {task.message_id: decide.decide(books, task) for task in fresh.values()}
         announced = announce.announcements(books)
@@ -69,15 +72,25 @@ def _answers(
 def parking_key(message: interfaces.ParkedMessage) -> str:
     """Return what identifies a parked message, so that a redelivery of it is not parked again.
 
-    Not its own id: what cannot be read may carry any id, and must not stand in the way of the message that has it.
+    Not its own id: what cannot be read may carry any id, and must not stand in the way of the message that has it. The
+    space keeps it apart from every id. Of the headers only those count that say how the body is to be read: the broker
+    adds its own at a redelivery.
     """
-    content = message.body + json.dumps(message.headers, sort_keys=True, default=str).encode()
-    return "parked-" + hashlib.blake2b(content, digest_size=24).hexdigest()
+    form = [message.headers.get(name) for name in ("compression", "content_type", "content_encoding", "withheld")]
+    content = message.body + json.dumps(form, default=str).encode()
+    return "parked " + hashlib.blake2b(content, digest_size=24).hexdigest()
 
 
 def _parked_event(message: interfaces.ParkedMessage) -> events.Parked:
     return events.Parked(
-        message.message_id, message.method, message.reason, message.field, message.attempts, message.queue
+        message_id=message.message_id,
+        method=message.method,
+        reason=message.reason,
+        field=message.field,
+        attempts=message.attempts,
+        queue=message.queue,
+        host=message.host,
+        causes=() if message.cause is None else (message.cause,),
     )
 
 
@@ -117,6 +130,8 @@ def load(books: interfaces.Books, orders: Sequence[commands.Command], into: worl
     into.add(nodes=glimpse.nodes.values())
     if any(node.pair is not None and account_of(node.pair) not in into.accounts for node in into.nodes.values()):
         raise errors.Conflict("a node was reported under another name meanwhile")
+    if not _crowded(orders, into) <= crowded:
+        raise errors.Conflict("a node of which everything is needed was reported meanwhile")
     if crowded and not frozenset(books.residents(crowded)) <= into.books.keys():
         raise errors.Conflict("another instance came to a node of which everything is needed")
     return into

@@ -5,9 +5,6 @@ What does not pass raises Malformed with the path of the field at fault (``insta
 
 from __future__ import annotations
 
-import datetime
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,17 +12,14 @@ from oslo_versionedobjects import base as ovo
 
 from objects import claims as claim_objects
 from objects import compute_nodes, exceptions, fields, instances, limits, migrations, pci, reading, scalars
-from worker import errors, interfaces
-from worker.core import commands, records, usage
+from worker import checked, errors, interfaces
+from worker.core import commands, records
 
 VERSION = (1, 0)
 READS = frozenset({"get_node_usage", "list_node_usages", "get_instance_usage"})
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-MICROSECOND = datetime.timedelta(microseconds=1)
 REQUIRED = object()
 SHOWN = 60
 """Most characters of a wrong value that an error repeats."""
-MOST = 2147483647
 
 Argument = tuple[Any, Any]
 
@@ -37,7 +31,7 @@ def task(envelope: interfaces.Envelope, bounds: limits.Limits = limits.DEFAULT) 
     if build is None:
         raise errors.Malformed(f"method: {envelope.method!r} is unknown", field="method")
     command, subject, revision = build(arguments(envelope, _ARGUMENTS[envelope.method], bounds))
-    return commands.Task(envelope.message_id, _cause(envelope, subject, revision), command, envelope.reply is not None)
+    return commands.Task(envelope.message_id, cause(envelope, subject, revision), command, envelope.reply is not None)
 
 
 def query(envelope: interfaces.Envelope, bounds: limits.Limits = limits.DEFAULT) -> dict[str, Any]:
@@ -65,15 +59,15 @@ def arguments(envelope: interfaces.Envelope, known: Mapping[str, Argument], boun
     unknown = sorted(envelope.args.keys() - known.keys())
     if unknown:
         raise errors.Malformed(f"{unknown[0]}: {envelope.method} has no such argument", field=unknown[0])
-    checked = {}
+    values = {}
     for name, (kind, default) in known.items():
         if name in envelope.args:
-            checked[name] = _checked(kind, envelope.args[name], name, bounds)
+            values[name] = _checked(kind, envelope.args[name], name, bounds)
         elif default is REQUIRED:
             raise errors.Malformed(f"{name}: is missing", field=name)
         else:
-            checked[name] = default
-    return checked
+            values[name] = default
+    return values
 
 
 def _checked(kind: Any, value: Any, name: str, bounds: limits.Limits) -> Any:
@@ -85,7 +79,8 @@ def _checked(kind: Any, value: Any, name: str, bounds: limits.Limits) -> Any:
         raise errors.Malformed(str(error), field=error.path) from None
 
 
-def _cause(envelope: interfaces.Envelope, subject: str, revision: int | None) -> commands.Cause:
+def cause(envelope: interfaces.Envelope, subject: str | None, revision: int | None) -> commands.Cause:
+    """Return which message it is and on whose behalf; ``subject`` is the uuid of what it is about."""
     context = envelope.context
     return commands.Cause(
         message_id=envelope.message_id,
@@ -103,132 +98,12 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and len(value) <= limits.DEFAULT.string_length else None
 
 
-def microseconds(moment: datetime.datetime) -> int:
-    """Return whole microseconds since 1970 of an aware moment."""
-    return (moment - EPOCH) // MICROSECOND
-
-
-def inventory(data: Mapping[str, Any]) -> records.Inventory:
-    """Return an inventory record."""
-    return records.Inventory(**data)
-
-
-def flavor(data: Mapping[str, Any], path: str) -> records.Flavor:
-    """Return a flavor record; raises Malformed if a ``resources:CLASS`` extra spec is no amount."""
-    for key, text in data["extra_specs"].items():
-        if key.startswith(usage.PREFIX) and not _is_amount(text):
-            where = f"{path}.extra_specs[{key!r}]"
-            raise errors.Malformed(f"{where}: must be a whole number from 0 to {MOST}, not {text[:40]!r}", field=where)
-    return records.Flavor(**data)
-
-
-def _is_amount(text: str) -> bool:
-    return len(text) <= len(str(MOST)) and usage.is_whole(text) and int(text) <= MOST
-
-
-def guest_topology(data: Mapping[str, Any] | None) -> records.GuestTopology | None:
-    """Return the NUMA topology of a guest, or None."""
-    if data is None:
-        return None
-    cells = tuple(records.GuestCell(**cell) for cell in data["cells"])
-    return records.GuestTopology(cells, data["emulator_threads_policy"])
-
-
-def device_requests(data: list[Any]) -> tuple[records.DeviceRequest, ...]:
-    """Return requests for PCI devices."""
-    return tuple(records.DeviceRequest(**{**one, "spec": tuple(one["spec"])}) for one in data)
-
-
-def instance(data: dict[str, Any], path: str = "instance") -> records.Instance:
-    """Return an instance record; ``path`` is where it stands among the arguments."""
-    changed = dict(data)
-    changed["flavor"] = flavor(data["flavor"], f"{path}.flavor")
-    changed["pci_requests"] = device_requests(data["pci_requests"]) if data["pci_requests"] else ()
-    if data["numa_topology"] is not None:
-        changed["numa_topology"] = guest_topology(data["numa_topology"])
-    return records.Instance(**changed)
-
-
-def host_cells(data: Mapping[str, Any] | None) -> tuple[records.HostCell, ...] | None:
-    """Return the NUMA cells of a host, or None."""
-    if data is None:
-        return None
-    return tuple(
-        records.HostCell(
-            **{
-                **cell,
-                "siblings": tuple(cell["siblings"]),
-                "mempages": tuple(records.Pages(**pages) for pages in cell["mempages"]),
-            }
-        )
-        for cell in data["cells"]
-    )
-
-
-def child_provider(data: Mapping[str, Any]) -> records.ChildProvider:
-    """Return a provider below the node's root."""
-    inventories = {name: inventory(one) for name, one in data["inventories"].items()}
-    return records.ChildProvider(**{**data, "inventories": inventories, "traits": tuple(data["traits"])})
-
-
-def compute_node(data: Mapping[str, Any]) -> records.ComputeNode:
-    """Return a node's report."""
-    return records.ComputeNode(
-        **{
-            **data,
-            "numa_topology": host_cells(data["numa_topology"]),
-            "pci_devices": tuple(records.Device(**device) for device in data["pci_devices"]),
-            "inventories": {name: inventory(one) for name, one in data["inventories"].items()},
-            "traits": tuple(data["traits"]),
-            "providers": tuple(child_provider(one) for one in data["providers"]),
-        }
-    )
-
-
-def move(data: Mapping[str, Any]) -> records.Move:
-    """Return a migration record; raises Malformed if a resize lacks one of its flavors."""
-    if data["migration_type"] == "resize":
-        for name in ("old_flavor", "new_flavor"):
-            if data[name] is None:
-                raise errors.Malformed(f"migration.{name}: is required for a resize", field=f"migration.{name}")
-    requests = data["new_pci_requests"]
-    return records.Move(
-        uuid=data["uuid"],
-        revision=data["revision"],
-        instance_uuid=data["instance_uuid"],
-        status=data["status"],
-        migration_type=data["migration_type"],
-        created_at=microseconds(data["created_at"]),
-        source=_pair(data["source_compute"], data["source_node"]),
-        dest=_pair(data["dest_compute"], data["dest_node"]),
-        old_flavor=_flavor_of_move(data, "old_flavor"),
-        new_flavor=_flavor_of_move(data, "new_flavor"),
-        new_numa_topology=guest_topology(data["new_numa_topology"]),
-        new_pci_requests=None if requests is None else device_requests(requests),
-    )
-
-
-def _flavor_of_move(data: Mapping[str, Any], name: str) -> records.Flavor | None:
-    return None if data[name] is None else flavor(data[name], f"migration.{name}")
-
-
-def _pair(host: str | None, node: str | None) -> records.Pair | None:
-    return records.Pair(host, node) if host and node else None
-
-
-def digest(data: Any) -> str:
-    """Return what identifies a report's content: equal for two reports that differ in revision and disabled only."""
-    content = {name: value for name, value in data.items() if name not in {"revision", "disabled"}}
-    text = json.dumps(content, sort_keys=True, default=sorted)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
 Built = tuple[commands.Command, str, int | None]
 
 
 def _report_node(given: dict[str, Any]) -> Built:
     data = given["node"]
-    return commands.ReportNode(compute_node(data), digest(data)), data["uuid"], data["revision"]
+    return commands.ReportNode(checked.compute_node(data), checked.digest(data)), data["uuid"], data["revision"]
 
 
 def _remove_node(given: dict[str, Any]) -> Built:
@@ -244,7 +119,7 @@ def _record_build(given: dict[str, Any]) -> Built:
 
 
 def _claim_instance(given: dict[str, Any]) -> Built:
-    record = instance(given["instance"])
+    record = checked.instance(given["instance"])
     for name in ("host", "node"):
         if not getattr(record, name):
             raise errors.Malformed(f"instance.{name}: is required for a claim", field=f"instance.{name}")
@@ -256,7 +131,7 @@ def _abort_claim(given: dict[str, Any]) -> Built:
 
 
 def _update_instance(given: dict[str, Any]) -> Built:
-    record = instance(given["instance"])
+    record = checked.instance(given["instance"])
     return commands.UpdateInstance(record), record.uuid, record.revision
 
 
@@ -265,7 +140,7 @@ def _delete_instance(given: dict[str, Any]) -> Built:
 
 
 def _claim_migration(given: dict[str, Any]) -> Built:
-    record = instance(given["instance"])
+    record = checked.instance(given["instance"])
     migration = _move_of(given["migration"], record)
     if migration.dest is None:
         raise errors.Malformed("migration.dest_node: is required for a claim", field="migration.dest_node")
@@ -273,13 +148,13 @@ def _claim_migration(given: dict[str, Any]) -> Built:
 
 
 def _update_migration(given: dict[str, Any]) -> Built:
-    record = None if given["instance"] is None else instance(given["instance"])
+    record = None if given["instance"] is None else checked.instance(given["instance"])
     migration = _move_of(given["migration"], record)
     return commands.UpdateMigration(migration, record), migration.uuid, migration.revision
 
 
 def _move_of(data: Mapping[str, Any], record: records.Instance | None) -> records.Move:
-    migration = move(data)
+    migration = checked.move(data)
     if record is not None and record.uuid != migration.instance_uuid:
         raise errors.Malformed(
             f"instance.uuid: {record.uuid} is not migration.instance_uuid {migration.instance_uuid}",
@@ -289,7 +164,7 @@ def _move_of(data: Mapping[str, Any], record: records.Instance | None) -> record
 
 
 def _attach_devices(given: dict[str, Any]) -> Built:
-    requests = device_requests(given["requests"])
+    requests = checked.device_requests(given["requests"])
     command = commands.AttachDevices(given["instance_uuid"], requests, given["revision"])
     return command, given["instance_uuid"], given["revision"]
 
@@ -303,8 +178,10 @@ def _audit_node(given: dict[str, Any]) -> Built:
     listed = given["instances"]
     command = commands.AuditNode(
         given["node_uuid"],
-        None if listed is None else tuple(instance(one, f"instances[{place}]") for place, one in enumerate(listed)),
-        microseconds(given["taken_at"]),
+        None
+        if listed is None
+        else tuple(checked.instance(one, f"instances[{place}]") for place, one in enumerate(listed)),
+        checked.microseconds(given["taken_at"]),
         given["authoritative"],
     )
     return command, given["node_uuid"], None

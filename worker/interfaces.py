@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, Self
 
-from worker.core import events, records, world
+from worker.core import commands, events, records, world
 
 IDLE = 1.0
 """Seconds for which a consumer waits for a first delivery."""
@@ -129,7 +129,8 @@ class Mark:
 class ParkedMessage:
     """A message that could not be applied, as it is kept; ``body`` is free of secrets, ``parked_at`` in microseconds.
 
-    ``id`` is the parking number (None before it is stored).
+    ``id`` is the parking number (None before it is stored). ``host`` and ``cause`` go into its notification only: the
+    machine that parked it, and the sender's request as far as it could be read.
     """
 
     reason: str
@@ -144,6 +145,8 @@ class ParkedMessage:
     attempts: int = 1
     headers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     id: int | None = None
+    host: str = ""
+    cause: commands.Cause | None = None
 
 
 class Inbox(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 
 from objects import limits, payloads, primitives, usages
 from worker import interfaces
-from worker.core import claims, commands, events, holdings, providers, records, resources, stats
+from worker.core import claims, commands, events, holdings, lifecycle, providers, records, resources, stats
 
 SERVICE = "stocktake"
 INFO = "INFO"
@@ -158,7 +158,7 @@ def _parked(event: events.Parked, now: int) -> Written:
         "queue": event.queue,
         "parked_at": moment(now),
     }
-    return "cast.park", ERROR, event.queue, payloads.ParkedPayload, data
+    return "cast.park", ERROR, event.host, payloads.ParkedPayload, data
 
 
 _WRITERS: Mapping[type, Callable[[Any, int], Written]] = {
@@ -193,9 +193,9 @@ def node_usage(
         "vcpus": capacity.vcpus if capacity is not None else 0,
         "memory_mb": capacity.memory_mb if capacity is not None else 0,
         "local_gb": capacity.local_gb if capacity is not None else 0,
-        "reserved_host_cpus": shown.reserved_host_cpus if shown is not None else 0,
-        "reserved_host_memory_mb": shown.reserved_host_memory_mb if shown is not None else 0,
-        "reserved_host_disk_mb": shown.reserved_host_disk_mb if shown is not None else 0,
+        "reserved_host_cpus": reserved.get(resources.VCPU, 0),
+        "reserved_host_memory_mb": reserved.get(resources.MEMORY_MB, 0),
+        "reserved_host_disk_mb": _reserved_disk_mb(shown),
         "usages": _usages(inventories, account),
         "vcpus_used": reserved.get(resources.VCPU, 0) + held[resources.VCPU] + held[resources.PCPU],
         "memory_mb_used": memory_mb_used,
@@ -209,6 +209,13 @@ def node_usage(
         "pci_device_pools": [],
     }
     return primitives.primitive(usages.NodeUsage, data)
+
+
+def _reserved_disk_mb(report: records.ComputeNode | None) -> int:
+    if report is None:
+        return 0
+    given = report.inventories.get(resources.DISK_GB)
+    return report.reserved_host_disk_mb if given is None else given.reserved * providers.MIB_PER_GIB
 
 
 def _held(used: resources.Amounts) -> dict[str, int]:
@@ -283,7 +290,8 @@ def instance_usage(book: records.Book, provider_uuid: Naming, now: int, policy: 
 
 
 def _overdue(book: records.Book, move: records.Move, now: int, policy: claims.Policy) -> bool:
-    return holdings.deciding_move(book) == move and now - move.created_at > policy.migration_deadline
+    newest = holdings.newest_move(book) == move and move.status in lifecycle.IN_PROGRESS
+    return newest and now - move.created_at > policy.migration_deadline
 
 
 def _instance_allocations(book: records.Book, provider_uuid: Naming) -> dict[str, dict[str, dict[str, int]]]:

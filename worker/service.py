@@ -30,6 +30,7 @@ class Worker:
     """
 
     PATIENCE = 600.0
+    BEAT = 1.0
     AGAIN = 1.0  # seconds between two tries of a batch
 
     def __init__(
@@ -105,7 +106,9 @@ class Worker:
         began = time.monotonic()
         while True:
             try:
-                answers = work.result()
+                answers = work.result(timeout=self.BEAT)
+            except futures.TimeoutError:
+                self._consumer.beat()
             except errors.DatabaseUnavailable as error:
                 self._wait_for_database(error, time.monotonic() - began)
                 work = self._committer.submit(self._commit, read)

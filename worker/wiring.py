@@ -73,6 +73,7 @@ def settings(conf: cfg.ConfigOpts) -> engine.Settings:
         object_limits=limit_options.of_objects(conf),
         max_attempts=conf.worker.max_attempts,
         queue=conf.worker.topic,
+        host=socket.gethostname(),
     )
 
 

@@ -76,7 +76,7 @@ def fresh(tmp_path: pathlib.Path) -> Iterator[Desk]:
     made.bind.dispose()
 
 
-TOO_LONG = plain.node(1, traits=[f"CUSTOM_{number}" for number in range(5000)])
+TOO_LONG = plain.node(1, traits=[f"CUSTOM_{number}" for number in range(70000)])
 TOO_WIDE = plain.node(2, stats={"x" * 5000: "1"})
 NO_TOKEN = {"_context_auth_token": None}  # so that not a byte of the body is changed when it is parked
 
@@ -84,7 +84,7 @@ NO_TOKEN = {"_context_auth_token": None}  # so that not a byte of the body is ch
 @pytest.mark.parametrize(
     ("body", "option", "value", "field"),
     [
-        (stands.body("report_node", {"node": TOO_LONG}), "list_length", 5000, "node.traits"),
+        (stands.body("report_node", {"node": TOO_LONG}), "list_length", 70000, "node.traits"),
         (stands.body("report_node", {"node": TOO_WIDE}), "text_length", 5000, f"node.stats['{'x' * 40}"),
         (stands.body("report_node", {"node": plain.node(3)}, **NO_TOKEN) + b" " * 5_000_000, "message_bytes", 6_000_000,
          "body"),

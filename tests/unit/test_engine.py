@@ -34,7 +34,7 @@ class Desk:
         return [answer.word for answer in self.process(*deliveries)]
 
     def known(self) -> set[str]:
-        return {name for name in self.store.marks if not name.startswith("parked-")}
+        return {name for name in self.store.marks if not name.startswith("parked ")}
 
 
 def _delivery(body: bytes, **properties: Any) -> interfaces.Delivery:
@@ -218,11 +218,22 @@ def test_the_id_and_method_of_what_cannot_be_decoded_are_kept_where_they_can_be_
 
 def test_a_message_that_cannot_be_parked_is_parked_with_less() -> None:
     desk = Desk(max_attempts=3)
-    desk.plan.commit = [ValueError("no such header")] * 4
+    desk.plan.commit = [ValueError("no such header")] * 3
 
     assert desk.words(BAD) == ["parked"]
     (kept,) = desk.store.parked
-    assert (dict(kept.headers), kept.error, kept.attempts, kept.field) == ({}, "ValueError", 3, "instance")
+    assert (dict(kept.headers), kept.error, kept.attempts, kept.field) == ({}, "ValueError", 2, None)
+    assert kept.reason == "cannot be parked as it is: ValueError"
+
+
+def test_a_message_that_cannot_be_parked_at_all_is_left_to_the_broker() -> None:
+    desk = Desk(max_attempts=2)
+    desk.plan.commit = [ValueError("no")] * 9
+
+    with pytest.raises(ValueError, match="no"):
+        desk.words(BAD)
+
+    assert desk.store.parked == []
 
 
 def test_a_dead_letter_is_tried_once_alone() -> None:
@@ -309,3 +320,13 @@ def test_the_settings_are_read_anew_for_each_batch() -> None:
     desk.settings = engine.Settings()
 
     assert (first, desk.words(_update(1))) == (["parked"], ["applied"])
+
+
+def test_an_argument_name_that_no_database_takes_is_parked_in_a_form_that_each_takes() -> None:
+    desk = Desk()
+
+    assert desk.words(_delivery(stands.body("update_instance", {"instance": 1, "\ud800\0": 1}, _unique_id="m9"))) == [
+        "parked"
+    ]
+    (kept,) = desk.store.parked
+    assert (kept.field, kept.message_id) == ("\\ud800\\x00", "m9")

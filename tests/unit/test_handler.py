@@ -11,7 +11,7 @@ import pytest
 from tests import builders
 from tests.fakes import unit_of_work
 from worker import errors, handler, interfaces
-from worker.core import claims, commands, events, records, world
+from worker.core import claims, commands, events, providers, records, world
 
 POLICY = claims.Policy()
 
@@ -24,7 +24,7 @@ def _task(message_id: str = "m1", wants_reply: bool = False, **changes: Any) -> 
     return builders.a_task(commands.UpdateInstance(builders.an_instance(**changes)), message_id, wants_reply)
 
 
-def _parked(message_id: str | None = "p1", body: bytes = b"{}", **headers: str) -> interfaces.ParkedMessage:
+def _parked(message_id: str | None = "p1", body: bytes = b"{}", **headers: Any) -> interfaces.ParkedMessage:
     return interfaces.ParkedMessage("broken", body, builders.NOW, "accounts", message_id, headers=headers)
 
 
@@ -134,8 +134,8 @@ def test_parked_messages_are_kept_marked_and_announced_with_the_rest() -> None:
     assert [(message.id, message.message_id) for message in unit.store.parked] == [(1, "p1"), (2, None)]
     assert [mark.outcome for mark in unit.store.marks.values()] == ["applied", "parked", "parked"]
     assert unit.store.events[-2:] == [
-        events.Parked("p1", None, "broken", None, 1, "accounts"),
-        events.Parked(None, None, "broken", None, 1, "accounts"),
+        events.Parked("p1", None, "broken", None, 1, "accounts", ""),
+        events.Parked(None, None, "broken", None, 1, "accounts", ""),
     ]
 
 
@@ -148,13 +148,31 @@ def test_a_message_is_parked_once_however_often_it_is_delivered() -> None:
     assert len(unit.store.parked) == len(unit.store.events) == len(unit.store.marks) == 1
 
 
-@pytest.mark.parametrize("other", [_parked(body=b"[]"), _parked(kind="other")], ids=["body", "headers"])
+@pytest.mark.parametrize("other", [_parked(body=b"[]"), _parked(compression="gzip")], ids=["body", "headers"])
 def test_messages_of_other_content_are_parked_under_one_id(other: interfaces.ParkedMessage) -> None:
     unit = unit_of_work.UnitOfWork()
 
     _handle(handler.Batch(parked=[_parked(), other]), unit)
 
     assert len(unit.store.parked) == 2
+
+
+def test_a_redelivery_that_the_broker_has_counted_is_not_parked_again() -> None:
+    unit = unit_of_work.UnitOfWork()
+
+    _handle(handler.Batch(parked=[_parked(**{"x-delivery-count": 0})]), unit)
+    _handle(handler.Batch(parked=[_parked(**{"x-delivery-count": 1})]), unit)
+
+    assert len(unit.store.parked) == 1
+
+
+def test_of_two_messages_with_one_id_the_first_counts() -> None:
+    unit = unit_of_work.UnitOfWork()
+    first, second = (builders.a_report(vcpus=vcpus) for vcpus in (4, 8))
+
+    _handle(handler.Batch([builders.a_task(first, "m1"), builders.a_task(second, "m1")]), unit)
+
+    assert unit.store.nodes[builders.NODE].capacity == providers.capacity(first.node)
 
 
 def test_a_parked_message_does_not_stand_in_the_way_of_the_one_with_its_id() -> None:
@@ -321,3 +339,24 @@ def test_every_side_of_known_moves_is_read_with_the_instance() -> None:
 
     assert found == {builders.pair("h1"), builders.pair("h4")}
     assert handler.pairs_of(records.Book(builders.VM)) == set()
+
+
+class _Late(unit_of_work.Books):
+    """Books in which nodes are seen only from the second look on: reported between the two."""
+
+    looks = 0
+
+    def nodes(self, uuids: Collection[str], accounts: Collection[str]) -> Sequence[records.Node]:
+        """Return nothing at the first look."""
+        self.looks += 1
+        return super().nodes(uuids, accounts) if self.looks > 1 else ()
+
+
+def test_a_node_reported_between_the_two_looks_of_its_audit_is_a_conflict_and_no_recount() -> None:
+    unit = unit_of_work.UnitOfWork()
+    _handle(handler.Batch([builders.a_task(builders.a_report(), "m1"), _task("m2")]), unit)
+    listed = builders.an_instance(builders.uid(2))
+    audit = commands.AuditNode(builders.NODE, (listed,), builders.NOW + 1)
+
+    with pytest.raises(errors.Conflict, match="meanwhile"):
+        handler.load(_Late(unit.store, []), [audit], world.World(builders.NOW, POLICY))

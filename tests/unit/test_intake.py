@@ -244,3 +244,25 @@ def test_an_operator_may_allow_more() -> None:
 
     assert isinstance(task.command, commands.DetachDevices)
     assert len(task.command.request_ids) == 5000
+
+
+@pytest.mark.parametrize("key", ["resources:", "resources:foo bar", "resources:lower", "resources:CUSTOM_É"])
+def test_an_extra_spec_that_names_no_resource_class_is_refused(key: str) -> None:
+    wrong = plain.instance(1)
+    wrong["stocktake_object.data"]["flavor"]["stocktake_object.data"]["extra_specs"] = {key: "1"}
+
+    with pytest.raises(errors.Malformed, match="names no resource class") as caught:
+        _command("update_instance", instance=wrong)
+
+    assert caught.value.field == f"instance.flavor.extra_specs[{key!r}]"
+
+
+@pytest.mark.parametrize("name", ["host", "node"])
+def test_a_slash_in_the_name_of_a_host_or_node_is_refused(name: str) -> None:
+    wrong = plain.instance(1)
+    wrong["stocktake_object.data"][name] = "a/b"
+
+    with pytest.raises(errors.Malformed) as caught:
+        _command("update_instance", instance=wrong)
+
+    assert caught.value.field == f"instance.{name}"

@@ -54,12 +54,12 @@ EVENTS: dict[str, tuple[events.Event, Any, str, str, str]] = {
         payloads.FindingPayload, "audit.finding", "WARN", "stocktake:h1",
     ),
     "a parked message": (
-        events.Parked("m1", "update_instance", "instance.uuid: ...", "instance.uuid", 2, "accounts"),
-        payloads.ParkedPayload, "cast.park", "ERROR", "stocktake:accounts",
+        events.Parked("m1", "update_instance", "instance.uuid: ...", "instance.uuid", 2, "accounts", "here"),
+        payloads.ParkedPayload, "cast.park", "ERROR", "stocktake:here",
     ),
     "a parked message of which nothing is known": (
-        events.Parked(None, None, "body: is not JSON", None, 1, "accounts.dead"),
-        payloads.ParkedPayload, "cast.park", "ERROR", "stocktake:accounts.dead",
+        events.Parked(None, None, "body: is not JSON", None, 1, "accounts.dead", "here"),
+        payloads.ParkedPayload, "cast.park", "ERROR", "stocktake:here",
     ),
 }  # fmt: skip
 
@@ -112,7 +112,7 @@ def test_a_provider_shows_what_it_has_and_what_is_held() -> None:
 
 
 def test_a_long_reason_is_cut_to_what_a_payload_takes() -> None:
-    event = events.Parked("m1", None, "x" * 5000, "y" * 5000, 1, "accounts")
+    event = events.Parked("m1", None, "x" * 5000, "y" * 5000, 1, "accounts", "here")
 
     data = _payload(event)["stocktake_object.data"]
 

@@ -89,7 +89,10 @@ def _allocation_changes(books: world.World) -> Iterator[events.AllocationChanged
     uuids = dict.fromkeys(
         uuid for uuid, first in books.first_books.items() if first.holdings != books.books[uuid].holdings
     )
-    uuids.update(dict.fromkeys(book.uuid for account in moved for book in books.residents(account)))
+    for account in moved:
+        for book in books.residents(account):
+            uuids[book.uuid] = None
+            books.touch(book)  # its consumers get a new generation, for others to tell the order
     for uuid in uuids:
         yield from _consumers_of(books, uuid, moved)
 
@@ -120,7 +123,6 @@ def _allocation(
     accounts = [books.accounts[account] for account in held] or [
         books.accounts[holding.account] for holding in books.first_books.get(book.uuid, book).holdings[:1]
     ]
-    reported = {account: amounts for account, amounts in held.items() if books.speaker(account) is not None}
     return events.AllocationChanged(
         consumer_uuid=consumer,
         consumer_type="INSTANCE" if consumer == book.uuid else "MIGRATION",
@@ -128,7 +130,7 @@ def _allocation(
         project_id=record.project_id if record is not None else None,
         user_id=record.user_id if record is not None else None,
         consumer_generation=book.generation + (book.uuid in books.first_books),
-        allocations={books.provider_uuid(account): amounts for account, amounts in reported.items()},
+        allocations={books.provider_uuid(account): amounts for account, amounts in held.items()},
         host=accounts[0].pair.host,
         causes=_causes(books, book.uuid, held),
     )

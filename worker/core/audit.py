@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from worker.core import commands, events, holdings, records, resources, stats, world
+from worker.core import commands, events, holdings, lifecycle, records, resources, stats, world
 
 UNKNOWN_INSTANCE = "unknown_instance"
 MISSING_INSTANCE = "missing_instance"
@@ -14,17 +14,17 @@ SUPERSEDED_MOVE = "superseded_move"
 REMOVED_NODE_IN_USE = "removed_node_in_use"
 RECOUNT_DIFFERS = "recount_differs"
 
+AHEAD = 3_600_000_000
+"""A sender's clock may be so far ahead, in microseconds."""
 
-def recount(books: world.World, cause: commands.Cause, command: commands.AuditNode) -> tuple[events.Found, ...]:
-    """Recount the node, compare it with the sender's list, and return what was found.
 
-    An audit that is not newer than the last one of its node finds nothing; its snapshots are applied before.
-    """
+def recount(books: world.World, cause: commands.Cause, command: commands.AuditNode) -> None:
+    """Recount the node and compare it with the sender's list; what is found is said in the world's events."""
     node = books.node(command.node_uuid)
-    if node.pair is None or command.taken_at <= node.audited_at:
-        return ()
-    first = len(books.happened)
-    books.put_node(dataclasses.replace(node, audited_at=command.taken_at), cause)
+    if node.pair is None:
+        return
+    # A sender's clock that is ahead must not keep later audits out.
+    books.put_node(dataclasses.replace(node, audited_at=min(command.taken_at, books.now + AHEAD)), cause)
     account = books.account(node.pair)
     _find_differences(books, account, cause)
     if command.instances is not None:
@@ -33,7 +33,6 @@ def recount(books: world.World, cause: commands.Cause, command: commands.AuditNo
         _find_moves(books, book, node, cause)
     find_rivals(books, node, account, cause)
     find_leftovers(books, node, cause)
-    return tuple(event for event in books.happened[first:] if isinstance(event, events.Found))
 
 
 def _find(books: world.World, node: records.Node, cause: commands.Cause, kind: str, text: str, **about: str) -> None:
@@ -108,8 +107,12 @@ def _find_missing(books: world.World, cause: commands.Cause, command: commands.A
 
 def _find_moves(books: world.World, book: records.Book, node: records.Node, cause: commands.Cause) -> None:
     """Note moves that take too long, and moves in progress that a newer one has put out of force."""
-    move = holdings.deciding_move(book)
-    if move is not None and books.now - move.created_at > books.policy.migration_deadline:
+    move = holdings.newest_move(book)
+    if (
+        move is not None
+        and move.status in lifecycle.IN_PROGRESS
+        and books.now - move.created_at > books.policy.migration_deadline
+    ):
         text = f"migration {move.uuid} of instance {book.uuid} is {move.status} for longer than the deadline"
         _find(books, node, cause, OVERDUE_MOVE, text, instance_uuid=book.uuid, migration_uuid=move.uuid)
     for old in holdings.superseded_moves(book):

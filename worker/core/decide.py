@@ -39,10 +39,23 @@ def tombstone(book: records.Book, revision: int) -> records.Book:
     return dataclasses.replace(book, revision=revision, deleted=True, moves=())
 
 
+ENDED_MOVES = 50
+"""So many ended moves of an instance are kept, the newest ones; a late word on an older one holds nothing anyway."""
+
+
 def with_move(book: records.Book, move: records.Move) -> records.Book:
-    """Return the book with newer knowledge of one move."""
-    others = tuple(known for known in book.moves if known.uuid != move.uuid)
-    return dataclasses.replace(book, moves=(*others, move))
+    """Return the book with newer knowledge of one move; of one that has ended only its end is kept."""
+    others = [known for known in book.moves if known.uuid != move.uuid]
+    if move.status in lifecycle.TERMINAL:
+        move = dataclasses.replace(
+            move, old_flavor=None, new_flavor=None, new_numa_topology=None, new_pci_requests=None
+        )
+    moves = [*others, move]
+    ended = [known for known in moves if known.status in lifecycle.TERMINAL]
+    if len(ended) > ENDED_MOVES:
+        ended.sort(key=lambda known: (known.created_at, known.uuid))
+        moves = [known for known in moves if known not in ended[:-ENDED_MOVES]]
+    return dataclasses.replace(book, moves=tuple(moves))
 
 
 def find_move(book: records.Book, uuid: str) -> records.Move | None:
@@ -320,20 +333,24 @@ def detach_devices(books: world.World, task: commands.Task, command: commands.De
 
 
 def audit_node(books: world.World, task: commands.Task, command: commands.AuditNode) -> events.Outcome:
-    """Apply what the sender's snapshots know better, then recount and compare."""
+    """Apply what the sender's snapshots know better, then recount and compare, unless a newer audit was there before."""
+    node = books.node(command.node_uuid)
+    late = command.taken_at <= node.audited_at
+    first = len(books.happened)
     for record in command.instances or ():
         if newer(books.book(record.uuid), record):
-            _adopt(books, task, command, record)
-    found = audit.recount(books, task.cause, command)
+            if books.book(record.uuid).record is None and not late:
+                audit.find_unknown(books, task.cause, command, record)
+            _fact(books, task, record)
+    if not late:
+        audit.recount(books, task.cause, command)
+    reason = "a newer audit of this node is on record: only the snapshots were applied" if late else None
+    if node.pair is None:
+        reason = f"node {node.uuid} has not been reported: only the snapshots were applied"
+    found = [event.text for event in books.happened[first:] if isinstance(event, events.Found)]
     return events.Outcome(
-        events.APPLIED, task.message_id, node_uuid=command.node_uuid, detail={"findings": [one.text for one in found]}
+        events.APPLIED, task.message_id, node_uuid=command.node_uuid, reason=reason, detail={"findings": found}
     )
-
-
-def _adopt(books: world.World, task: commands.Task, command: commands.AuditNode, record: records.Instance) -> None:
-    if books.book(record.uuid).record is None:
-        audit.find_unknown(books, task.cause, command, record)
-    _fact(books, task, record)
 
 
 RULES: Mapping[type, Rule] = {

@@ -84,6 +84,7 @@ class Parked:
     field: str | None
     attempts: int
     queue: str
+    host: str = ""
     causes: tuple[commands.Cause, ...] = ()
 
 

@@ -16,13 +16,18 @@ DESTINATION = "destination"
 EVACUATION = "evacuation"
 
 
-def deciding_move(book: records.Book) -> records.Move | None:
-    """Return the move that decides what the instance holds: the newest that has not failed, if it is in progress."""
-    newest = max(
+def newest_move(book: records.Book) -> records.Move | None:
+    """Return the newest move that has not failed, whether it is in progress or ended."""
+    return max(
         (move for move in book.moves if move.status not in lifecycle.FAILED),
         key=lambda move: (move.created_at, move.uuid),
         default=None,
     )
+
+
+def deciding_move(book: records.Book) -> records.Move | None:
+    """Return the move that decides what the instance holds: the newest, if it is in progress and the instance is on it."""
+    newest = newest_move(book)
     if newest is None or newest.status in lifecycle.TERMINAL or book.record is None:
         return None
     here = book.record.pair
@@ -31,12 +36,7 @@ def deciding_move(book: records.Book) -> records.Move | None:
 
 def superseded_moves(book: records.Book) -> tuple[records.Move, ...]:
     """Return the moves still in progress that hold nothing because a newer one decides."""
-    if not any(move.status in lifecycle.IN_PROGRESS for move in book.moves):
-        return ()
-    newest = max(
-        (move for move in book.moves if move.status not in lifecycle.FAILED),
-        key=lambda move: (move.created_at, move.uuid),
-    )
+    newest = newest_move(book)
     return tuple(move for move in book.moves if move.status in lifecycle.IN_PROGRESS and move is not newest)
 
 

@@ -27,18 +27,25 @@ class View:
 
 
 def capacity(report: records.ComputeNode) -> records.Capacity:
-    """Return what the hot path needs of a report: totals and inventories by the standard formula."""
+    """Return what the hot path needs of a report: totals, reserved amounts and inventories by the standard formula.
+
+    An inventory that the report gives itself takes the place of the standard one, in every figure.
+    """
+    standard = _standard(report)
+    inventories = {name: one for name, one in standard.items() if one.total > 0} | dict(report.inventories)
+    figures = standard | dict(report.inventories)
     return records.Capacity(
-        vcpus=report.vcpus,
-        memory_mb=report.memory_mb,
-        local_gb=report.local_gb,
-        inventories=_inventories(report),
+        vcpus=figures[resources.VCPU].total,
+        memory_mb=figures[resources.MEMORY_MB].total,
+        local_gb=figures[resources.DISK_GB].total,
+        inventories=inventories,
+        reserved={name: one.reserved for name, one in figures.items() if one.reserved},
         traits=report.traits,
         stats=report.stats,
     )
 
 
-def _inventories(report: records.ComputeNode) -> Mapping[str, records.Inventory]:
+def _standard(report: records.ComputeNode) -> dict[str, records.Inventory]:
     cells = report.numa_topology or ()
     dedicated = len(frozenset().union(*(cell.pcpuset for cell in cells)))
     reserved_gb = -(-report.reserved_host_disk_mb // MIB_PER_GIB)
@@ -49,19 +56,17 @@ def _inventories(report: records.ComputeNode) -> Mapping[str, records.Inventory]
          report.ram_allocation_ratio or RAM_RATIO),
         (resources.DISK_GB, report.local_gb, reserved_gb, report.disk_allocation_ratio or DISK_RATIO),
     )  # fmt: skip
-    found = {
+    return {
         name: records.Inventory(total, reserved, max_unit=total, allocation_ratio=ratio)
         for name, total, reserved, ratio in standard
-        if total > 0
     }
-    return {**found, **report.inventories}
 
 
 def reserved(node: records.Node | None) -> resources.Amounts:
-    """Return what the host keeps for itself, by class."""
+    """Return what the host keeps for itself, by class; also of a class of which it has nothing to give."""
     if node is None or node.capacity is None or not node.live:
         return resources.NOTHING
-    return {name: inventory.reserved for name, inventory in node.capacity.inventories.items() if inventory.reserved}
+    return node.capacity.reserved
 
 
 def totals(node: records.Node | None) -> resources.Amounts:

@@ -283,6 +283,7 @@ class Capacity:
     inventories: Mapping[str, Inventory]
     traits: tuple[str, ...] = ()
     stats: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    reserved: resources.Amounts = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -34,6 +34,15 @@ def keys(record: records.Instance) -> tuple[str, ...]:
     )
 
 
+def same(one: records.Instance | None, other: records.Instance | None) -> bool:
+    """Whether two records count in the same counters."""
+    if one is None or other is None:
+        return one is other
+    return (one.vm_state, one.task_state, one.os_type, one.project_id) == (
+        other.vm_state, other.task_state, other.os_type, other.project_id,
+    )  # fmt: skip
+
+
 def counted(counters: Mapping[str, int], names: tuple[str, ...], step: int) -> Mapping[str, int]:
     """Return the counters with ``step`` added to each named one; counters at 0 are left out."""
     changed = dict(counters)

@@ -105,6 +105,11 @@ class World:
         self._count(old, new)
         return new
 
+    def touch(self, book: records.Book) -> None:
+        """Have a book stored anew although nothing in it changed."""
+        self.first_books.setdefault(book.uuid, book)
+        self.books[book.uuid] = book.saved(book.holdings, self.now)
+
     def put_node(self, node: records.Node, cause: commands.Cause, report: records.ComputeNode | None = None) -> None:
         """Make this what is known of a node; enter what changed of the capacity of the pairs it speaks for."""
         old = self.node(node.uuid)
@@ -167,14 +172,12 @@ class World:
 
     def _count(self, old: records.Book, new: records.Book) -> None:
         before, after = stats.counted_on(old), stats.counted_on(new)
-        leaving = stats.keys(old.record) if before is not None and old.record is not None else ()
-        coming = stats.keys(new.record) if after is not None and new.record is not None else ()
-        if (before, leaving) == (after, coming):
+        if before == after and stats.same(old.record, new.record):
             return
-        for pair, names, step in ((before, leaving, -1), (after, coming, 1)):
-            if pair is not None:
+        for pair, record, step in ((before, old.record, -1), (after, new.record, 1)):
+            if pair is not None and record is not None:
                 figures = self.account(pair)
-                self.put_account(figures.with_counters(stats.counted(figures.counters, names, step)))
+                self.put_account(figures.with_counters(stats.counted(figures.counters, stats.keys(record), step)))
 
     def _enter_standing(self, account: str, before: records.Node | None, cause: commands.Cause) -> None:
         after = self.speaker(account)

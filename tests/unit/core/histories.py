@@ -317,7 +317,7 @@ def check_hearer(store: unit_of_work.Store) -> None:
     consumers = {}
     for book in store.books.values():
         for consumer, accounts in holdings.by_consumer(book.holdings).items():
-            amounts = {speakers[key].uuid: found for key, found in accounts.items() if key in speakers}
+            amounts = {speakers[key].uuid if key in speakers else key: found for key, found in accounts.items()}
             consumers[consumer] = amounts
     assert held == {consumer: amounts for consumer, amounts in consumers.items() if amounts}
 

@@ -162,8 +162,17 @@ def test_an_audit_not_newer_than_the_last_one_only_applies_snapshots(taken_at: i
 
     assert outcome.outcome == "applied"
     assert worker.used()["VCPU"] == 2
-    assert _kinds(worker) == ["unknown_instance"]
+    assert _kinds(worker) == []
+    assert outcome.reason == "a newer audit of this node is on record: only the snapshots were applied"
     assert worker.store.nodes[builders.NODE].audited_at == LATER
+
+
+def test_a_senders_clock_far_ahead_keeps_later_audits_out_for_an_hour_at_most() -> None:
+    worker = _worker()
+
+    worker.tell(_audit(taken_at=builders.NOW * 100))
+
+    assert worker.store.nodes[builders.NODE].audited_at == builders.NOW + 60 * builders.MINUTE
 
 
 def test_an_audit_of_an_unknown_node_only_applies_snapshots() -> None:
@@ -277,3 +286,14 @@ def test_a_finding_without_a_speaker_names_no_node() -> None:
 
     assert seen.residents(builders.account_of("h1")) == (worker.store.books[builders.VM],)
     assert holdings.deciding_move(worker.store.books[builders.VM]) is None
+
+
+def test_a_move_that_takes_too_long_is_found_where_the_instance_is_even_if_it_holds_nothing() -> None:
+    worker = _worker()
+    worker.tell(commands.UpdateInstance(builders.an_instance()))
+    elsewhere = builders.a_move(source=builders.pair("h7"), dest=builders.pair("h8"), created_at=1)
+    worker.tell(commands.UpdateMigration(elsewhere))
+
+    worker.tell(_audit(builders.an_instance()))
+
+    assert _kinds(worker) == ["overdue_move"]

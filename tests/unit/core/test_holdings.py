@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import builders
-from worker.core import holdings, lifecycle, records
+from worker.core import decide, holdings, lifecycle, records
 
 SMALL, BIG = builders.SMALL, builders.BIG
 OLD, NEW = builders.a_flavor(), builders.a_big_flavor()
@@ -235,3 +235,15 @@ def test_a_terminal_status_beats_the_others_then_the_revision(
 
     assert lifecycle.supersedes(later, earlier) is wins
     assert lifecycle.supersedes(later, None)
+
+
+def test_of_an_ended_move_only_its_end_is_kept_and_of_many_the_newest() -> None:
+    book = builders.a_book(None)
+
+    for number in range(60):
+        book = decide.with_move(
+            book, builders.a_move(builders.uid(1000 + number), status="confirmed", created_at=number)
+        )
+
+    assert sorted(move.created_at for move in book.moves) == list(range(10, 60))
+    assert {(move.old_flavor, move.new_flavor, move.new_numa_topology) for move in book.moves} == {(None, None, None)}

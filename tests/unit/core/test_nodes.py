@@ -8,7 +8,7 @@ import pytest
 
 from tests import builders
 from tests.unit.core import histories
-from worker.core import commands, events
+from worker.core import commands, events, providers, records
 
 SMALL = builders.SMALL
 OTHER = builders.uid(501)
@@ -245,7 +245,9 @@ def test_a_pair_that_nobody_reported_is_known_by_its_placeholder_and_not_announc
     assert worker.used() == SMALL
     assert _provider_of(worker) == builders.account_of("h1")
     assert _changes(worker) == []
-    assert [event.allocations for event in worker.events(events.AllocationChanged)] == [{}]
+    assert [event.allocations for event in worker.events(events.AllocationChanged)] == [
+        {builders.account_of("h1"): builders.SMALL}
+    ]
 
 
 def test_a_later_report_takes_over_what_is_held_on_its_pair() -> None:
@@ -333,7 +335,9 @@ def test_a_renamed_host_keeps_its_provider() -> None:
     (change,) = worker.events(events.ProviderChanged)
     assert (change.change, change.host, change.view.name) == ("update", "h9", "h9")
     assert change.delta == {name: -amount for name, amount in SMALL.items()}
-    assert [event.allocations for event in worker.events(events.AllocationChanged)] == [{}]
+    assert [event.allocations for event in worker.events(events.AllocationChanged)] == [
+        {builders.account_of("h1"): builders.SMALL}
+    ]
     histories.check_ledger(worker.store)
 
 
@@ -357,3 +361,25 @@ def test_a_provider_is_announced_once_a_transaction() -> None:
     (event,) = worker.events(events.ProviderChanged)
     assert event.view.used["VCPU"] == 3
     assert len(event.causes) == 4
+
+
+def test_what_a_host_keeps_counts_also_of_a_class_of_which_it_has_nothing() -> None:
+    worker = builders.Worker()
+
+    worker.tell(_report(vcpus=0, reserved_host_cpus=2, local_gb=0, reserved_host_disk_mb=2048))
+
+    node = worker.store.nodes[builders.NODE]
+    assert dict(providers.reserved(node)) == {"VCPU": 2, "DISK_GB": 2}
+    assert node.capacity is not None
+    assert node.capacity.inventories.keys() == {"MEMORY_MB"}
+    histories.check_ledger(worker.store)
+
+
+def test_an_inventory_of_the_report_takes_the_place_of_the_standard_one_in_every_figure() -> None:
+    worker = builders.Worker()
+
+    worker.tell(_report(inventories={"MEMORY_MB": records.Inventory(1000, 100)}))
+
+    node = worker.store.nodes[builders.NODE]
+    assert node.capacity is not None
+    assert (node.capacity.memory_mb, node.capacity.reserved["MEMORY_MB"]) == (1000, 100)
