@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -15,7 +16,7 @@ LOG = log.getLogger(__name__)
 
 PAGE = 200
 SECOND = 1_000_000
-CHORES_EVERY = 60 * SECOND
+CHORES_EVERY = 60.0  # seconds
 MANY = 10000
 """So many rows purged in one turn mean that there are more: they go in the next turn, not in a minute."""
 
@@ -40,7 +41,7 @@ class Settings:
 
 
 class Maintenance:
-    """Runs chores when they are due; ``clock`` gives microseconds since 1970."""
+    """Runs chores when they are due; ``clock`` gives microseconds since 1970, ``monotonic`` seconds of whatever start."""
 
     def __init__(
         self,
@@ -48,31 +49,35 @@ class Maintenance:
         unit_of_work: Callable[[], interfaces.UnitOfWork],
         clock: Callable[[], int],
         settings: Callable[[], Settings],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._settings = settings
-        self._next_chores = clock()
-        self._next_snapshot = clock() + settings().exists_interval * SECOND
+        self._monotonic = monotonic
+        self._next_chores = monotonic()
+        self._next_snapshot = monotonic() + settings().exists_interval
 
     def turn(self) -> None:
         """Do what is due now; raises DatabaseUnavailable."""
-        now, settings = self._clock(), self._settings()
-        if now >= self._next_chores:
-            self._next_chores = now + CHORES_EVERY
-            purged = self._store.purge(
-                now - settings.inbox_retention * SECOND, now - settings.outbox_retention * SECOND
-            )
-            if purged >= MANY:
-                self._next_chores = now
-            if purged:
-                LOG.debug("action=purge %d rows are past their retention", purged)
-        if settings.exists_interval and now >= self._next_snapshot:
-            interval = settings.exists_interval * SECOND
-            self._next_snapshot = now + min(interval, CHORES_EVERY)  # what fails is tried again sooner
-            LOG.info("action=announce %d providers", announce_all(self._store, self._unit_of_work, now))
-            self._next_snapshot = now + interval
+        moment, settings = self._monotonic(), self._settings()
+        if moment >= self._next_chores:
+            self._next_chores = moment + CHORES_EVERY
+            if self._purge(settings) >= MANY:
+                self._next_chores = moment
+        interval = settings.exists_interval
+        if interval and moment >= self._next_snapshot:
+            self._next_snapshot = moment + min(interval, CHORES_EVERY)  # what fails is tried again sooner
+            LOG.info("action=announce %d providers", announce_all(self._store, self._unit_of_work, self._clock()))
+            self._next_snapshot = moment + interval
+
+    def _purge(self, settings: Settings) -> int:
+        now = self._clock()
+        purged = self._store.purge(now - settings.inbox_retention * SECOND, now - settings.outbox_retention * SECOND)
+        if purged:
+            LOG.debug("action=purge %d rows are past their retention", purged)
+        return purged
 
 
 def announce_all(store: Store, unit_of_work: Callable[[], interfaces.UnitOfWork], now: int) -> int:

@@ -8,6 +8,7 @@ under the lock of its account. What is not confirmed is sent again from the firs
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -23,8 +24,8 @@ LEASE = "relay"
 class Store(Protocol):
     """The outbox as the relay sees it."""
 
-    def acquire(self, name: str, holder: str, now: int, seconds: float) -> bool:
-        """Take or renew a lease; False while another holds it."""
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        """Take or renew a lease, by the store's own clock; False while another holds it."""
 
     def release(self, name: str, holder: str) -> None:
         """Give a lease up."""
@@ -32,8 +33,11 @@ class Store(Protocol):
     def due(self, limit: int) -> Sequence[tuple[int, interfaces.Frame]]:
         """Return the oldest rows that are to be sent, by id."""
 
-    def sent(self, ids: Sequence[int], now: int) -> None:
-        """Mark rows as sent."""
+    def last_due(self) -> int | None:
+        """Return the highest id that is to be sent, or None."""
+
+    def sent(self, name: str, holder: str, ids: Sequence[int], now: int) -> bool:
+        """Mark rows as sent while the lease is this holder's; False, and nothing marked, if it is not."""
 
 
 class Backoff(Protocol):
@@ -47,7 +51,10 @@ class Backoff(Protocol):
 
 
 class Relay:
-    """Publishes what is due. ``clock`` gives microseconds since 1970; one thread at a time."""
+    """Publishes what is due. ``clock`` gives microseconds since 1970; one thread at a time.
+
+    ``monotonic`` tells in seconds when the lease is to be renewed: nobody puts that clock back.
+    """
 
     def __init__(
         self,
@@ -64,34 +71,43 @@ class Relay:
         self._holder = holder
         self._settings = settings
         self._open = False
-        self._renew_at = 0
+        self._renew_at: float | None = None
+        self.monotonic: Callable[[], float] = time.monotonic
         self.published = 0
 
-    def turn(self) -> int | None:
-        """Publish one batch of what is due; return how many, or None while another relay is the active one.
+    def last_due(self) -> int | None:
+        """Return the highest id that is due now, or None; raises DatabaseUnavailable or Conflict."""
+        return self._store.last_due()
+
+    def turn(self, last: int | None = None) -> int | None:
+        """Publish one batch of what is due, up to the id ``last``; return how many, or None while another is active.
 
         Raises BusUnavailable (also if nothing at all was confirmed), DatabaseUnavailable or Conflict; what was confirmed
         by then may be sent again.
         """
         size, seconds = self._settings()
-        now = self._clock()
-        if now >= self._renew_at:
-            if not self._store.acquire(LEASE, self._holder, now, seconds):
+        now = self.monotonic()
+        if self._renew_at is None or now >= self._renew_at:
+            if not self._store.acquire(LEASE, self._holder, seconds):
+                self._lose()
                 return None
-            self._renew_at = now + int(seconds * 1_000_000 / 3)
-        rows = self._store.due(size)
-        if not rows:
-            return 0
-        return self._publish(rows)
-
-    def _publish(self, rows: Sequence[tuple[int, interfaces.Frame]]) -> int:
-        if not self._open:
+            self._renew_at = now + seconds / 3
+        if not self._open:  # before anything is due, so that the queues are there for whoever wants to listen
             self._publisher.open()
             self._open = True
+        return self._publish([row for row in self._store.due(size) if last is None or row[0] <= last])
+
+    def _publish(self, rows: Sequence[tuple[int, interfaces.Frame]]) -> int | None:
+        """Publish and mark rows; none of them at all keeps an idle connection alive."""
         confirmed = self._publisher.publish([frame for _, frame in rows])
-        if confirmed:
-            self._store.sent([number for number, _ in rows[:confirmed]], self._clock())
+        if not rows:
+            return 0
         self.published += confirmed
+        numbers = [number for number, _ in rows[:confirmed]]
+        if numbers and not self._store.sent(LEASE, self._holder, numbers, self._clock()):
+            LOG.warning("action=republish another relay has taken over before %d were marked as sent", confirmed)
+            self._lose()
+            return None
         if confirmed < len(rows):
             LOG.warning("action=republish only %d of %d notifications were confirmed", confirmed, len(rows))
             self._drop()
@@ -99,14 +115,21 @@ class Relay:
             raise errors.BusUnavailable("the broker has confirmed nothing")
         return confirmed
 
+    def _lose(self) -> None:
+        """Be the active relay no more: another one is."""
+        self._drop()
+        self._renew_at = None
+
     def _drop(self) -> None:
         self._publisher.close()
         self._open = False
 
     def stand_down(self) -> None:
         """Drop the connection, and the lease, so that another relay takes over; safe to call at any time."""
-        self._drop()
-        self._renew_at = 0
+        held = self._renew_at is not None
+        self._lose()
+        if not held:
+            return
         try:
             self._store.release(LEASE, self._holder)
         except (errors.DatabaseUnavailable, errors.Conflict) as error:
@@ -121,6 +144,8 @@ class RelayLoop:
 
     INTERVAL = 0.1
     STANDBY = 1.0
+    LAST_TURNS = 20
+    """So many batches at most go out between the word to stop and the end; the rest is the next relay's."""
 
     def __init__(self, relay: Relay, backoff: Backoff, chores: Callable[[], None]) -> None:
         self._relay = relay
@@ -128,39 +153,58 @@ class RelayLoop:
         self._chores = chores
         self._awake = threading.Event()
         self._stopping = threading.Event()
+        self._told = ""
 
     def wake(self) -> None:
         """There may be something to publish."""
         self._awake.set()
 
     def stop(self) -> None:
-        """Publish what is due and end."""
+        """Publish what is due now and end."""
         self._stopping.set()
         self._awake.set()
 
     def run(self) -> None:
         """Relay until stopped."""
-        while True:
-            stopping = self._stopping.is_set()
+        while not self._stopping.is_set():
             self._awake.clear()
-            done = self._turn()
-            if stopping and not done:
-                break
+            done = self._guarded(self._turn)
             if done is None:
                 self._stopping.wait(self.STANDBY)
             elif not done:
                 self._awake.wait(self.INTERVAL)
+        self._guarded(self._drain)
         self._relay.stand_down()
 
     def _turn(self) -> int | None:
-        try:
-            done = self._relay.turn()
-            self._backoff.reset()
-            if done is not None:
-                self._chores()
-        except (errors.BusUnavailable, errors.DatabaseUnavailable, errors.Conflict) as error:
-            LOG.warning("action=wait the relay cannot work: %s", error)
-            self._relay.stand_down()
-            self._stopping.wait(self._backoff.wait())
-            return None
+        done = self._relay.turn()
+        self._backoff.reset()
+        if done is not None:
+            self._chores()
         return done
+
+    def _drain(self) -> None:
+        """Publish what is due at this moment; workers elsewhere may make more for ever."""
+        last = self._relay.last_due()
+        if last is not None:
+            turns = 0
+            while turns < self.LAST_TURNS and self._relay.turn(last):
+                turns += 1
+
+    def _guarded(self, work: Callable[[], int | None]) -> int | None:
+        """Do something; whatever it raises is told and waited out, and None returned."""
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 -- one row or chore that fails must not end the process again and again
+            self._tell(error)
+        self._relay.stand_down()
+        self._stopping.wait(self._backoff.wait())
+        return None
+
+    def _tell(self, error: Exception) -> None:
+        """Log an error, with its traceback if nobody expects it and it is not the one of before."""
+        expected = isinstance(error, errors.BusUnavailable | errors.DatabaseUnavailable | errors.Conflict)
+        words = f"{type(error).__name__}: {error}"
+        unknown = not expected and words != self._told
+        self._told = words if not expected else self._told
+        LOG.warning("action=wait the relay cannot work: %s", error if expected else words, exc_info=unknown and error)

@@ -15,7 +15,8 @@ SOURCES = tree.modules(*tree.PACKAGES)
 TESTS = tree.modules("tests")
 LEFT_OVER = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 # of all broad excepts of the project; each stands at the edge of the bus and says why
-BROAD_EXCEPTS = 3
+# the fourth is the relay's: one outbox row or chore that fails would else end the process after each start
+BROAD_EXCEPTS = 4
 
 
 @pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=tree.name)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from worker import interfaces
 from worker.core import records
 
 
 class Store:
-    """Rows that are due, one lease, accounts; ``failures`` are raised one by one by whatever is asked next."""
+    """Rows that are due, one lease, accounts; ``failures`` are raised one by one by whatever is asked next.
 
-    def __init__(self) -> None:
+    ``clock`` is the database's own, in microseconds.
+    """
+
+    def __init__(self, clock: Callable[[], int] = lambda: 0) -> None:
+        self._clock = clock
         self.rows: dict[int, interfaces.Frame] = {}
         self.sent_ids: list[int] = []
         self.holder: str | None = None
@@ -28,9 +32,10 @@ class Store:
             frame = interfaces.Frame(event_id, "resource_provider.update", "INFO", "stocktake:h1", {}, "now")
             self.rows[len(self.rows) + 1] = frame
 
-    def acquire(self, name: str, holder: str, now: int, seconds: float) -> bool:  # noqa: ARG002 - there is one
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:  # noqa: ARG002 - there is one
         """Take or renew the lease."""
         self._fail()
+        now = self._clock()
         if self.holder not in {None, holder} and now < self.until:
             return False
         self.holder, self.until = holder, now + int(seconds * 1_000_000)
@@ -48,10 +53,18 @@ class Store:
         self._fail()
         return [(number, frame) for number, frame in self.rows.items() if number not in self.sent_ids][:limit]
 
-    def sent(self, ids: Sequence[int], now: int) -> None:  # noqa: ARG002 - the fake keeps no times
-        """Mark rows."""
+    def last_due(self) -> int | None:
+        """Return the highest number that is not sent."""
         self._fail()
+        return max((number for number in self.rows if number not in self.sent_ids), default=None)
+
+    def sent(self, name: str, holder: str, ids: Sequence[int], now: int) -> bool:  # noqa: ARG002 - it keeps no times
+        """Mark rows for the holder of the lease."""
+        self._fail()
+        if self.holder != holder:
+            return False
         self.sent_ids.extend(ids)
+        return True
 
     def pairs(self, after: str, limit: int) -> Sequence[tuple[str, records.Pair]]:
         """Return the next accounts."""

@@ -64,6 +64,24 @@ def test_each_message_gets_an_id_on_receipt(side: bus_sides.Oslo, consumer: inte
     assert first != wire.decode(_one(consumer)).message_id
 
 
+def test_what_is_sent_to_one_server_or_to_all_is_not_received(
+    side: bus_sides.Oslo, consumer: interfaces.Consumer
+) -> None:
+    side.client.prepare(fanout=True).cast({}, "to_all")
+    side.client.prepare(server="stocktake").cast({}, "to_one")
+    side.cast("to_the_topic")
+    side.cast("the_last")
+
+    taken: list[str] = []
+
+    def is_last_here() -> bool:
+        taken.extend(wire.decode(delivery).method for delivery in consumer.batch())
+        return "the_last" in taken
+
+    bus_sides.until(is_last_here, "the last cast")
+    assert taken == ["to_the_topic", "the_last"]
+
+
 def test_a_failure_is_raised_as_the_very_class(side: bus_sides.Oslo, consumer: interfaces.Consumer) -> None:
     waiting = side.call("get_node_usage")
     delivery = _one(consumer)
@@ -131,8 +149,7 @@ def test_oslos_listener_hears_our_notifications(side: bus_sides.Oslo) -> None:
 
 def test_the_private_parts_of_oslo_messaging_are_as_we_know_them(side: bus_sides.Oslo) -> None:
     arrived: concurrent.futures.Future[Any] = concurrent.futures.Future()
-    target = oslo_messaging.Target(topic=side.topic, server="s")
-    listener = side._transport._listen(target, 1, None)
+    listener = side._transport._driver.listen(oslo_messaging.Target(topic=side.topic), 1, None)
     listener.start(arrived.set_result)
     side.cast("one")
 

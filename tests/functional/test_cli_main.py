@@ -31,6 +31,7 @@ def desk(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator
 
 
 def test_the_schema_is_made_and_checked(desk: cli_desk.Desk) -> None:
+    (desk.file.parent / "books.db").touch()
     before = desk.json("db", "version")
     synced = desk.run("db", "sync")
     after = desk.json("db", "version")
@@ -42,7 +43,7 @@ def test_the_schema_is_made_and_checked(desk: cli_desk.Desk) -> None:
     assert (desk.code, checked.rstrip().endswith("has the schema that is needed")) == (0, True)
 
 
-@pytest.mark.parametrize("words", [("db", "check"), ("node", "list"), ("parked", "list"), ("outbox", "status")])
+@pytest.mark.parametrize("words", [("db", "check"), ("db", "version"), ("node", "list"), ("parked", "list")])
 def test_a_database_that_is_not_there_is_said_and_not_made(desk: cli_desk.Desk, words: tuple[str, ...]) -> None:
     line = desk.refusal(*words)
 
@@ -50,6 +51,49 @@ def test_a_database_that_is_not_there_is_said_and_not_made(desk: cli_desk.Desk, 
     assert line.startswith("stocktake: [database] connection: sqlite:///")
     assert line.endswith("run stocktake db sync")
     assert not (desk.file.parent / "books.db").exists()
+
+
+def _connect_to(desk: cli_desk.Desk, url: str) -> None:
+    desk.file.write_text(f"[database]\nconnection = {url}\n", encoding="utf-8")
+
+
+DB_COMMANDS = [("db", "sync"), ("db", "version"), ("db", "check"), ("node", "list")]
+
+
+@pytest.mark.parametrize("words", DB_COMMANDS)
+@pytest.mark.parametrize("driver", ["postgresql+psycopg", "mysql+pymysql"])
+def test_a_server_that_refuses_is_named_with_its_option(
+    desk: cli_desk.Desk, driver: str, words: tuple[str, ...]
+) -> None:
+    _connect_to(desk, f"{driver}://someone:hush@127.0.0.1:1/books")
+
+    line = desk.refusal(*words)
+
+    assert desk.code == 2
+    assert line.startswith(f"stocktake: [database] connection: {driver}://127.0.0.1/books: ")
+    assert "refused" in line
+    assert "hush" not in line
+
+
+@pytest.mark.parametrize("words", DB_COMMANDS)
+def test_a_file_that_is_no_database_is_named_with_its_option(desk: cli_desk.Desk, words: tuple[str, ...]) -> None:
+    (desk.file.parent / "books.db").write_text("no database, " * 100, encoding="utf-8")
+
+    line = desk.refusal(*words)
+
+    assert desk.code == 2
+    assert line.startswith("stocktake: [database] connection: sqlite:///")
+    assert line.endswith("file is not a database")
+
+
+def test_a_place_where_no_database_can_be_made_is_named_with_its_option(desk: cli_desk.Desk) -> None:
+    _connect_to(desk, f"sqlite:///{desk.file}/books.db")
+
+    line = desk.refusal("db", "sync")
+
+    assert desk.code == 2
+    assert line.startswith(f"stocktake: [database] connection: sqlite:///{desk.file}/books.db: ")
+    assert line.endswith("unable to open database file")
 
 
 def test_a_database_without_schema_says_what_to_do(desk: cli_desk.Desk) -> None:
@@ -101,10 +145,21 @@ def test_a_column_that_is_not_there_is_a_usage_error(desk: cli_desk.Desk) -> Non
 def test_help_needs_no_configuration(desk: cli_desk.Desk) -> None:
     desk.file.unlink()
 
-    said = desk.run("help", "node", "show")
+    said = [desk.run(*words) for words in (("help", "node", "show"), ("node", "show", "--help"))]
 
     assert desk.code == 0
-    assert "NODE" in said
+    assert "stocktake node show" in said[0]
+    assert "NODE" in said[0]
+    assert said[1] == said[0]
+
+
+def test_the_help_of_the_whole_says_what_there_is(desk: cli_desk.Desk) -> None:
+    said = desk.run("--help")
+
+    assert desk.code == 0
+    assert "node show" in said
+    assert "Exit codes" in said
+    assert desk.err == ""
 
 
 def test_the_demo_needs_no_configuration(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +176,7 @@ def test_a_scenario_is_played_without_configuration(tmp_path: pathlib.Path, caps
     scenario.write_text(SCENARIO, encoding="utf-8")
 
     with cli_desk.logging_kept():
-        code = main.run(["replay", "--claim-policy", "all", str(scenario)], cfg.CONF)  # noqa: TID251
+        code = main.run(["replay", "--claim-policy", "all", str(scenario), "-f", "json"], cfg.CONF)  # noqa: TID251
     cfg.CONF.reset()  # noqa: TID251
 
     played = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -129,15 +184,26 @@ def test_a_scenario_is_played_without_configuration(tmp_path: pathlib.Path, caps
     assert played[-1]["nodes"]["n1"]["memory_mb_used"] == 2560
 
 
-def test_a_scenario_that_cannot_be_followed_is_a_usage_error(desk: cli_desk.Desk, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"nonsense\n", "line 1: is not JSON"),
+        (b"{}\n{}\n", "line 2: op: must be one of"),
+        (b'{}\n{"op": "audit"}\n', "line 2: audit: host: is missing"),
+        (b"{}\n# caf\xe9\n", "line 2: is not UTF-8 at byte 8"),
+    ],
+)
+def test_a_scenario_that_cannot_be_followed_is_named_with_its_line(
+    desk: cli_desk.Desk, tmp_path: pathlib.Path, content: bytes, said: str
+) -> None:
     scenario = tmp_path / "scenario.jsonl"
-    scenario.write_text("nonsense\n", encoding="utf-8")
+    scenario.write_bytes(content)
     desk.sync()
 
     line = desk.refusal("replay", str(scenario))
 
     assert desk.code == 2
-    assert "line 1" in line
+    assert line.startswith(f"stocktake: {scenario}: {said}")
 
 
 def test_a_traceback_is_shown_only_with_debug(desk: cli_desk.Desk) -> None:

@@ -65,6 +65,15 @@ def test_a_message_that_is_still_bad_stays_with_one_more_attempt(desk: cli_desk.
     assert listed["attempts"] == 2
 
 
+def test_a_message_whose_body_was_withheld_stays_and_says_why(desk: cli_desk.Desk) -> None:
+    desk.deliver(b"\xff_context_auth_token=hush")
+
+    said = desk.run("parked", "replay", "1")
+
+    assert said == 1
+    assert "its body was withheld" in desk.json("parked", "show", "1")["reason"]
+
+
 def test_a_message_is_applied_and_removed_after_a_fix(desk: cli_desk.Desk) -> None:
     _set_string_length(desk, 50)
     desk.deliver(_too_long("m1"))

@@ -219,3 +219,16 @@ def test_lines_equal_what_was_entered() -> None:
     line = reading.Line(1, NOW, "holding", "a", None, "i", {"VCPU": 1}, {}, builders.a_cause())
 
     assert dataclasses.asdict(line.entry).items() <= dataclasses.asdict(line).items()
+
+
+def test_a_node_whose_account_is_not_stored_is_proved_all_the_same(bind: sa.Engine) -> None:
+    handle(bind, builders.a_report())
+    execute(bind, tables.accounts.delete())
+    proved = list(invariants.differences(bind))
+
+    execute(bind, tables.ledger.delete().where(tables.ledger.c.kind == "capacity"))
+
+    assert proved == []
+    ((account, figure, by),) = [(one.account, one.figure, one.by) for one in invariants.differences(bind)]
+    assert (account, figure, by) == (builders.account_of("h1"), "capacity", "ledger")
+    execute(bind, tables.nodes.delete())  # so that what is left adds up

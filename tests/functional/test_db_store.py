@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import pytest
@@ -13,11 +13,12 @@ from oslo_config import cfg
 
 from tests import builders
 from worker import conf, errors, handler, interfaces
-from worker.core import claims, commands
-from worker.db import engine, inbox, outbox, parked, relay_store, schema, tables, unit_of_work
+from worker.core import claims, commands, events
+from worker.db import bulk, engine, inbox, outbox, parked, relay_store, schema, tables, unit_of_work
 
 NOW = builders.NOW
 SECOND = 1_000_000
+Marks = Callable[[Sequence[int], int], bool]
 POLICY = claims.Policy(claims=claims.NONE)
 
 
@@ -32,6 +33,13 @@ def bind(tmp_path: pathlib.Path) -> Iterator[sa.Engine]:
 @pytest.fixture
 def store(bind: sa.Engine) -> relay_store.RelayStore:
     return relay_store.RelayStore(bind)
+
+
+@pytest.fixture
+def held(store: relay_store.RelayStore) -> Marks:
+    """Return how the holder of the lease marks rows as sent."""
+    store.acquire("relay", "me", 3600)
+    return lambda ids, now: store.sent("relay", "me", ids, now)
 
 
 def handle(bind: sa.Engine, *orders: commands.Command, now: int = NOW) -> None:
@@ -79,26 +87,44 @@ def test_threads_take_turns_with_a_database_in_memory() -> None:
     made.dispose()
 
 
-def test_a_lease_has_one_holder_until_it_runs_out(store: relay_store.RelayStore) -> None:
-    assert store.acquire("relay", "a", NOW, 15)
-    assert not store.acquire("relay", "b", NOW + 14 * SECOND, 15)
-    assert store.acquire("relay", "a", NOW + 14 * SECOND, 15)
-    assert not store.acquire("relay", "b", NOW + 28 * SECOND, 15)
+def shift_leases(bind: sa.Engine, seconds: int) -> None:
+    """Let leases run out sooner by so many seconds, or later: as if the clock had been put on, or back."""
+    later = tables.leases.c.expires_at + seconds * SECOND
+    with bind.execution_options(**{engine.WRITING: True}).begin() as connection:
+        connection.execute(tables.leases.update().values(expires_at=later))
 
-    assert store.acquire("relay", "b", NOW + 29 * SECOND, 15)
 
-    assert not store.acquire("relay", "a", NOW + 29 * SECOND, 15)
+def test_a_lease_that_was_made_before_the_clock_was_put_back_has_run_out(
+    bind: sa.Engine, store: relay_store.RelayStore
+) -> None:
+    store.acquire("relay", "dead", 15)
+
+    shift_leases(bind, 3600)
+
+    assert store.acquire("relay", "b", 15)
+    assert not store.acquire("relay", "dead", 15)
+
+
+def test_a_lease_has_one_holder_until_it_runs_out(bind: sa.Engine, store: relay_store.RelayStore) -> None:
+    assert store.acquire("relay", "a", 15)
+    assert not store.acquire("relay", "b", 15)
+    assert store.acquire("relay", "a", 15)
+
+    shift_leases(bind, -15)
+
+    assert store.acquire("relay", "b", 15)
+    assert not store.acquire("relay", "a", 15)
 
 
 def test_a_lease_is_given_up_by_its_holder_only(store: relay_store.RelayStore) -> None:
-    store.acquire("relay", "a", NOW, 15)
+    store.acquire("relay", "a", 15)
 
     store.release("relay", "b")
-    refused = store.acquire("relay", "b", NOW, 15)
+    refused = store.acquire("relay", "b", 15)
     store.release("relay", "a")
 
     assert not refused
-    assert store.acquire("relay", "b", NOW, 15)
+    assert store.acquire("relay", "b", 15)
 
 
 def test_what_is_due_comes_in_the_order_it_happened(bind: sa.Engine, store: relay_store.RelayStore) -> None:
@@ -117,25 +143,25 @@ def test_what_is_due_comes_in_the_order_it_happened(bind: sa.Engine, store: rela
     assert store.due(1) == due[:1]
 
 
-def test_what_was_sent_is_not_due_any_more(bind: sa.Engine, store: relay_store.RelayStore) -> None:
+def test_what_was_sent_is_not_due_any_more(bind: sa.Engine, store: relay_store.RelayStore, held: Marks) -> None:
     handle(bind, builders.a_report(), commands.UpdateInstance(builders.an_instance()))
     first, second = store.due(100)
 
-    store.sent([], NOW)
-    store.sent([first[0]], NOW + SECOND)
+    held([], NOW)
+    held([first[0]], NOW + SECOND)
 
     assert store.due(100) == [second]
     assert outbox.status(bind) == outbox.Status(due=1, sent=1, oldest_due=NOW)
 
 
 def test_a_node_s_notifications_are_sent_again_from_a_sequence_on(
-    bind: sa.Engine, store: relay_store.RelayStore
+    bind: sa.Engine, store: relay_store.RelayStore, held: Marks
 ) -> None:
     handle(bind, builders.a_report(), builders.a_report(builders.a_node(builders.uid(501), host="h2")))
     for revision, flavor in ((1, builders.a_flavor()), (2, builders.a_big_flavor())):
         handle(bind, commands.UpdateInstance(builders.an_instance(revision=revision, flavor=flavor)))
     everything = store.due(100)
-    store.sent([number for number, _ in everything], NOW)
+    held([number for number, _ in everything], NOW)
 
     count = outbox.resend(bind, builders.NODE, 2)
 
@@ -159,15 +185,15 @@ def test_frames_come_page_by_page(bind: sa.Engine, monkeypatch: pytest.MonkeyPat
 
 
 def test_old_marks_and_sent_notifications_are_purged(
-    bind: sa.Engine, store: relay_store.RelayStore, monkeypatch: pytest.MonkeyPatch
+    bind: sa.Engine, store: relay_store.RelayStore, monkeypatch: pytest.MonkeyPatch, held: Marks
 ) -> None:
     monkeypatch.setattr(relay_store, "PURGED_AT_ONCE", 2)
     for number in range(5):
         record = builders.an_instance(builders.uid(number))
         handle(bind, commands.UpdateInstance(record), now=NOW + number * SECOND)
     due = store.due(100)
-    store.sent([number for number, _ in due[:3]], NOW + SECOND)
-    store.sent([number for number, _ in due[3:4]], NOW + 9 * SECOND)
+    held([number for number, _ in due[:3]], NOW + SECOND)
+    held([number for number, _ in due[3:4]], NOW + 9 * SECOND)
 
     purged = store.purge(NOW + 4 * SECOND, NOW + 5 * SECOND)
 
@@ -228,6 +254,51 @@ def test_a_parking_number_is_never_given_twice(bind: sa.Engine) -> None:
 def test_a_purge_of_a_database_that_is_away_says_so(tmp_path: pathlib.Path) -> None:
     away = relay_store.RelayStore(engine.of_url(f"sqlite:///{tmp_path / 'none' / 'x.db'}"))
 
-    for ask in (lambda: away.purge(1, 1), lambda: away.due(1), lambda: away.acquire("relay", "a", NOW, 1)):
+    for ask in (lambda: away.purge(1, 1), lambda: away.due(1), lambda: away.acquire("relay", "a", 1)):
         with pytest.raises(errors.DatabaseUnavailable):
             ask()
+
+
+def test_only_the_holder_of_the_lease_marks_what_was_sent(bind: sa.Engine, store: relay_store.RelayStore) -> None:
+    handle(bind, builders.a_report())
+    ((number, _),) = store.due(100)
+    store.acquire("relay", "a", 15)
+    shift_leases(bind, -15)
+    store.acquire("relay", "b", 15)
+
+    late = store.sent("relay", "a", [number], NOW)
+    still_due = store.due(100)
+
+    assert (late, len(still_due)) == (False, 1)
+    assert store.sent("relay", "b", [number], NOW)
+    assert store.due(100) == []
+
+
+def test_the_highest_number_that_is_due_is_found(bind: sa.Engine, store: relay_store.RelayStore, held: Marks) -> None:
+    before = store.last_due()
+    handle(bind, builders.a_report(), commands.UpdateInstance(builders.an_instance()))
+    numbers = [number for number, _ in store.due(100)]
+
+    found = store.last_due()
+    held(numbers[-1:], NOW)
+
+    assert (before, found, store.last_due()) == (None, numbers[-1], numbers[-2])
+
+
+def test_a_notification_of_any_text_is_kept(bind: sa.Engine, store: relay_store.RelayStore) -> None:
+    odd = events.Parked("m1", "\ud800", "argument \udfff\x00: no", None, 1, "accounts")
+
+    with unit_of_work.UnitOfWork(bind) as unit:
+        unit.outbox.add([odd], NOW)
+        unit.commit()
+
+    ((_, frame),) = store.due(1)
+    said = msgspec.json.decode(msgspec.json.encode(frame.payload))["stocktake_object.data"]
+    assert (said["method"], said["reason"]) == ("\\ud800", "argument \\udfff\\x00: no")
+
+
+def test_ids_are_looked_for_in_their_order(bind: sa.Engine) -> None:
+    with bind.connect() as connection:
+        condition = bulk.among(connection, tables.inbox.c.message_id, {"c", "a", "d", "b"})
+
+    assert list(condition.compile().params.values()) == [["a", "b", "c", "d"]]

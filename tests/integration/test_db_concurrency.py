@@ -9,13 +9,14 @@ from typing import Self
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from tests import builders
 from tests.contract import units_of_work
 from tests.integration import db_servers
-from worker import errors, handler
+from worker import errors, handler, maintenance
 from worker.core import claims, commands, decide, world
-from worker.db import invariants, reading, relay_store, unit_of_work
+from worker.db import invariants, reading, relay_store, tables, unit_of_work
 
 NOW = builders.NOW
 POLICY = claims.Policy(claims=claims.NONE)
@@ -153,9 +154,73 @@ def test_one_of_many_gets_the_lease(bind: sa.Engine, pool: futures.ThreadPoolExe
 
     def try_it(holder: str) -> bool:
         together.wait(PATIENCE)
-        return store.acquire("relay", holder, NOW, 15)
+        return store.acquire("relay", holder, 15)
 
     for turn in range(5):
         got = [one.result(PATIENCE) for one in [pool.submit(try_it, f"{turn}-{number}") for number in range(4)]]
         assert got.count(True) == 1, turn
         store.release("relay", f"{turn}-{got.index(True)}")
+
+
+def test_a_lease_lasts_by_the_clock_of_the_database(bind: sa.Engine) -> None:
+    store = relay_store.RelayStore(bind)
+    shift = tables.leases.update().values(expires_at=tables.leases.c.expires_at - sa.bindparam("by"))
+
+    taken = store.acquire("relay", "a", 15)
+    early = store.acquire("relay", "b", 15)
+    with bind.begin() as connection:
+        connection.execute(shift, {"by": 14_000_000})
+    still_early = store.acquire("relay", "b", 15)
+    with bind.begin() as connection:
+        connection.execute(shift, {"by": 1_000_000})
+    in_time = store.acquire("relay", "b", 15)
+    with bind.begin() as connection:
+        connection.execute(shift, {"by": -3_600_000_000})
+
+    assert (taken, early, still_early, in_time) == (True, False, False, True)
+    assert store.acquire("relay", "a", 15)
+
+
+def test_who_takes_a_lease_over_waits_until_its_holder_has_marked_what_was_sent(
+    bind: sa.Engine, pool: futures.ThreadPoolExecutor
+) -> None:
+    handle(bind, [builders.a_task(builders.a_report())])
+    store = relay_store.RelayStore(bind)
+    ((number, _),) = store.due(1)
+    store.acquire("relay", "a", 15)
+    marks, go_on = threading.Event(), threading.Event()
+
+    def hold(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("UPDATE outbox"):
+            marks.set()
+            go_on.wait(PATIENCE)
+
+    event.listen(bind, "before_cursor_execute", hold)
+    marking = pool.submit(store.sent, "relay", "a", [number], NOW)
+    marks.wait(PATIENCE)
+    giving_up = pool.submit(store.release, "relay", "a")
+    try:
+        until_somebody_waits(bind)
+    finally:
+        go_on.set()
+        marked, _ = marking.result(PATIENCE), giving_up.result(PATIENCE)
+        event.remove(bind, "before_cursor_execute", hold)
+
+    assert marked
+    assert not store.sent("relay", "a", [number], NOW)
+
+
+def test_a_node_that_never_held_anything_is_proved_and_announced(bind: sa.Engine) -> None:
+    node = builders.a_node(reserved_host_memory_mb=512)
+    handle(bind, [builders.a_task(builders.a_report(node))])
+    store = relay_store.RelayStore(bind)
+
+    count = maintenance.announce_all(store, lambda: unit_of_work.UnitOfWork(bind), NOW)
+
+    assert count == 1
+    assert [frame.event_type for _, frame in store.due(9)] == ["resource_provider.create", "resource_provider.exists"]
+    assert list(invariants.differences(bind)) == []
+    with bind.begin() as connection:
+        connection.execute(tables.ledger.delete().where(tables.ledger.c.kind == "reserved"))
+    assert [one.figure for one in invariants.differences(bind)] == ["reserved"]
+    units_of_work.clear(bind)

@@ -69,9 +69,10 @@ def hot_path(bind: sa.Engine) -> None:
         commands.AuditNode(builders.uid(5007), None, NOW),
     )
     store = relay_store.RelayStore(bind)
-    store.acquire("relay", "me", NOW, 15)
-    store.acquire("relay", "me", NOW, 15)
-    store.sent([number for number, _ in store.due(10)], NOW)
+    store.acquire("relay", "me", 15)
+    store.acquire("relay", "me", 15)
+    store.last_due()
+    store.sent("relay", "me", [number for number, _ in store.due(10)], NOW)
     store.release("relay", "me")
 
 

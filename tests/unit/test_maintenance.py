@@ -25,14 +25,23 @@ class Desk:
         self.worker.forget_events()
         self.plan = failing.Plan()
         self.clock = clock.Clock(builders.NOW)
+        self.put_back = 0
         self.store = relay_store.Store()
         pairs = {node.pair for node in self.worker.store.nodes.values() if node.pair is not None}
         pairs |= {account.pair for account in self.worker.store.accounts.values()}
         self.store.known = [(records.account_id(pair.host, pair.node), pair) for pair in pairs]
         self.settings = dataclasses.replace(SETTINGS, **settings)
         self.chores = maintenance.Maintenance(
-            self.store, lambda: failing.UnitOfWork(self.worker.store, self.plan), self.clock, lambda: self.settings
+            self.store,
+            lambda: failing.UnitOfWork(self.worker.store, self.plan),
+            self.clock,
+            lambda: self.settings,
+            lambda: (self.clock.now + self.put_back) / 1_000_000,
         )
+
+    def put_clock_back(self, seconds: int) -> None:
+        self.clock.pass_(-seconds)
+        self.put_back += seconds * 1_000_000
 
     def snapshots(self) -> list[events.ProviderChanged]:
         return self.worker.events(events.ProviderChanged)
@@ -143,3 +152,15 @@ def test_chores_wait_for_a_database_that_is_away_or_busy(error: Exception) -> No
     maintenance.quietly(desk.chores.turn)
 
     assert len(desk.store.purged) == 1
+
+
+def test_a_clock_put_back_stops_no_chores() -> None:
+    desk = Desk(builders.a_report())
+    desk.chores.turn()
+
+    desk.put_clock_back(24 * HOUR)
+    desk.clock.pass_(HOUR)
+    desk.chores.turn()
+
+    assert len(desk.store.purged) == 2
+    assert len(desk.snapshots()) == 1

@@ -2,59 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from tests import builders
-from tests.fakes import bus, clock, relay_store
+from tests.fakes import bus
+from tests.unit import relay_desk
 from worker import errors, relay
-
-SECONDS = 15
-
-
-class Desk:
-    """Relays on one store and one broker."""
-
-    def __init__(self, batch: int = 100) -> None:
-        self.store = relay_store.Store()
-        self.broker = bus.Broker()
-        self.clock = clock.Clock(builders.NOW)
-        self.batch = batch
-
-    def relay(self, holder: str = "first") -> relay.Relay:
-        publisher = bus.Publisher(self.broker)
-        return relay.Relay(self.store, publisher, self.clock, holder, lambda: (self.batch, SECONDS))
-
-    def heard(self) -> list[str]:
-        return [frame.event_id for frame in self.broker.frames]
-
-
-class Loop(relay.RelayLoop):
-    """A loop that waits for nobody."""
-
-    INTERVAL = 0.0
-    STANDBY = 0.0
-
-
-def _nothing() -> None:
-    pass
-
-
-def _after(turns: int, act: Callable[[], None]) -> Callable[[], None]:
-    """Return chores that act once at their so-manieth turn."""
-    left = [turns]
-
-    def chores() -> None:
-        left[0] -= 1
-        if not left[0]:
-            act()
-
-    return chores
 
 
 def test_what_is_due_goes_out_in_its_order_and_is_marked() -> None:
-    desk = Desk()
+    desk = relay_desk.Desk()
     desk.store.put("a", "b", "c")
     one = desk.relay()
 
@@ -65,7 +21,7 @@ def test_what_is_due_goes_out_in_its_order_and_is_marked() -> None:
 
 
 def test_a_batch_is_no_larger_than_the_option_says() -> None:
-    desk = Desk(batch=2)
+    desk = relay_desk.Desk(batch=2)
     desk.store.put("a", "b", "c")
     one = desk.relay()
 
@@ -74,7 +30,7 @@ def test_a_batch_is_no_larger_than_the_option_says() -> None:
 
 
 def test_after_a_partial_confirm_it_goes_on_from_the_first_unconfirmed() -> None:
-    desk = Desk()
+    desk = relay_desk.Desk()
     desk.store.put("a", "b", "c")
     desk.broker.confirms_left = 2
     one = desk.relay()
@@ -89,7 +45,7 @@ def test_after_a_partial_confirm_it_goes_on_from_the_first_unconfirmed() -> None
 
 
 def test_a_broker_that_confirms_nothing_counts_as_away() -> None:
-    desk = Desk()
+    desk = relay_desk.Desk()
     desk.store.put("a")
     desk.broker.confirms_left = 0
     one = desk.relay()
@@ -101,7 +57,7 @@ def test_a_broker_that_confirms_nothing_counts_as_away() -> None:
 
 
 def test_what_was_sent_and_not_marked_is_sent_again() -> None:
-    desk = Desk()
+    desk = relay_desk.Desk()
     desk.store.put("a")
     one = desk.relay()
     one.turn()
@@ -116,7 +72,7 @@ def test_what_was_sent_and_not_marked_is_sent_again() -> None:
 
 
 def test_only_the_holder_of_the_lease_publishes() -> None:
-    desk = Desk()
+    desk = relay_desk.Desk()
     desk.store.put("a")
     first, second = desk.relay("first"), desk.relay("second")
 
@@ -125,11 +81,11 @@ def test_only_the_holder_of_the_lease_publishes() -> None:
 
 
 def test_a_lease_is_renewed_after_a_third_of_it_and_not_before() -> None:
-    desk = Desk()
+    desk = relay_desk.Desk()
     one = desk.relay()
     one.turn()
 
-    desk.clock.pass_(SECONDS / 3 - 1)
+    desk.clock.pass_(relay_desk.SECONDS / 3 - 1)
     one.turn()
     desk.clock.pass_(1)
     one.turn()
@@ -138,10 +94,10 @@ def test_a_lease_is_renewed_after_a_third_of_it_and_not_before() -> None:
 
 
 def test_a_lease_that_ran_out_is_lost_to_the_next_one() -> None:
-    desk = Desk()
+    desk = relay_desk.Desk()
     first, second = desk.relay("first"), desk.relay("second")
     first.turn()
-    desk.clock.pass_(SECONDS + 1)
+    desk.clock.pass_(relay_desk.SECONDS + 1)
 
     took = second.turn()
     desk.store.put("a")
@@ -152,7 +108,7 @@ def test_a_lease_that_ran_out_is_lost_to_the_next_one() -> None:
 
 
 def test_standing_down_gives_the_lease_to_another_at_once() -> None:
-    desk = Desk()
+    desk = relay_desk.Desk()
     first, second = desk.relay("first"), desk.relay("second")
     first.turn()
 
@@ -164,7 +120,7 @@ def test_standing_down_gives_the_lease_to_another_at_once() -> None:
 
 @pytest.mark.parametrize("error", [errors.DatabaseUnavailable("gone"), errors.Conflict("busy")])
 def test_a_lease_that_cannot_be_given_back_runs_out_by_itself(error: Exception) -> None:
-    desk = Desk()
+    desk = relay_desk.Desk()
     one = desk.relay()
     one.turn()
     desk.store.failures = [error]
@@ -174,93 +130,63 @@ def test_a_lease_that_cannot_be_given_back_runs_out_by_itself(error: Exception) 
     assert desk.store.holder == "first"
 
 
-def test_stopping_publishes_what_is_due_first() -> None:
-    desk = Desk(batch=2)
-    desk.store.put("a", "b", "c", "d", "e")
-    loop = Loop(desk.relay(), clock.Backoff(), _nothing)
+def test_a_clock_put_back_does_not_put_the_renewal_off() -> None:
+    desk = relay_desk.Desk()
+    one, seconds = desk.relay(), [100.0]
+    one.monotonic = lambda: seconds[0]
+    one.turn()
 
-    loop.stop()
-    loop.run()
+    desk.clock.pass_(-3600)
+    seconds[0] += relay_desk.SECONDS / 3
+    one.turn()
 
-    assert desk.heard() == ["a", "b", "c", "d", "e"]
-    assert desk.store.holder is None
+    assert len(desk.store.acquired) == 2
 
 
-def test_the_loop_publishes_until_it_is_told_to_stop() -> None:
-    desk = Desk()
-    loop: relay.RelayLoop
-    backoff = clock.Backoff()
-
-    def put_and_stop() -> None:
-        desk.store.put("late")
-        loop.wake()
-        loop.stop()
-
-    loop = Loop(desk.relay(), backoff, _after(3, put_and_stop))
+def test_a_relay_that_lost_its_lease_while_it_published_marks_nothing_and_stands_by() -> None:
+    desk = relay_desk.Desk()
     desk.store.put("a")
-    loop.run()
+    first, second = desk.relay("first"), desk.relay("second")
 
-    assert desk.heard() == ["a", "late"]
-    assert (backoff.waits, backoff.resets > 2) == (0, True)
+    def pause() -> None:
+        desk.clock.pass_(relay_desk.SECONDS + 1)
+        second.turn()
+        desk.store.sent_ids.clear()  # an operator has it sent again
 
+    desk.meanwhile = pause
+    done = first.turn()
 
-@pytest.mark.parametrize("error", [errors.DatabaseUnavailable("gone"), errors.Conflict("busy")])
-def test_a_database_that_is_away_or_busy_is_waited_for(error: Exception) -> None:
-    desk = Desk()
-    desk.store.put("a")
-    desk.store.failures = [error]
-    backoff = clock.Backoff()
-    loop: relay.RelayLoop = Loop(desk.relay(), backoff, lambda: loop.stop())  # noqa: PLW0108 - it is not bound yet
-
-    loop.run()
-
-    assert desk.heard() == ["a"]
-    assert backoff.waits == 1
+    assert (done, desk.store.sent_ids, desk.store.holder) == (None, [], "second")
+    assert first.turn() is None
+    assert second.turn() == 1
 
 
-def test_a_broker_that_is_away_is_waited_for_and_the_lease_given_up_meanwhile() -> None:
-    desk = Desk()
-    desk.store.put("a")
-    desk.broker.up = False
-    holders = []
+def test_the_active_relay_opens_its_publisher_before_anything_is_due() -> None:
+    desk = relay_desk.Desk()
+    opened = []
 
-    def come_back() -> None:
-        holders.append(desk.store.holder)
-        desk.broker.up = True
+    class Noting(bus.Publisher):
+        def open(self) -> None:
+            super().open()
+            opened.append(desk.store.holder)
 
-    loop: relay.RelayLoop = Loop(desk.relay(), clock.Backoff(come_back), lambda: loop.stop())  # noqa: PLW0108 - not bound yet
-    loop.run()
+    active, standing_by = (
+        relay.Relay(desk.store, Noting(desk.broker), desk.clock, holder, lambda: (100, relay_desk.SECONDS))
+        for holder in "ab"
+    )
+    active.turn()
+    active.turn()
+    standing_by.turn()
 
-    assert holders == [None]
-    assert desk.heard() == ["a"]
-
-
-def test_stopping_while_the_broker_is_away_ends_all_the_same() -> None:
-    desk = Desk()
-    desk.store.put("a")
-    desk.broker.up = False
-    loop = Loop(desk.relay(), clock.Backoff(), _nothing)
-
-    loop.stop()
-    loop.run()
-
-    assert (desk.heard(), desk.store.sent_ids) == ([], [])
+    assert opened == ["a"]
 
 
-def test_a_relay_that_stands_by_does_no_chores_and_takes_over_when_the_lease_runs_out() -> None:
-    desk = Desk()
-    desk.clock = clock.Clock(builders.NOW, step=5_000_000)
-    desk.relay("other").turn()
-    desk.store.put("a")
-    done: list[bool] = []
-    loop: relay.RelayLoop
+def test_an_idle_connection_is_kept_alive() -> None:
+    desk = relay_desk.Desk()
+    one, turns = desk.relay(), []
+    one.turn()
 
-    def chores() -> None:
-        done.append(desk.store.holder == "first")
-        loop.stop()
+    desk.meanwhile = lambda: turns.append("published nothing")
+    one.turn()
 
-    loop = Loop(desk.relay(), clock.Backoff(), chores)
-    loop.run()
-
-    assert set(done) == {True}
-    assert desk.heard() == ["a"]
+    assert turns == ["published nothing"]

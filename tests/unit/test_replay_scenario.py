@@ -25,6 +25,17 @@ def test_headers_comments_and_blank_lines_are_no_operations() -> None:
     assert [(one.index, one.line, one.name) for one in found] == [(0, 4, "node_report"), (1, 6, "build_claim")]
 
 
+@pytest.mark.parametrize("second", [{}, {"scenario": 1}])
+def test_only_the_first_line_can_be_a_header(second: dict[str, Any]) -> None:
+    with pytest.raises(errors.Misconfigured, match=r"^scenario: line 3: op: must be one of"):
+        read({}, "# a comment", second)
+
+
+def test_an_error_names_where_the_scenario_comes_from() -> None:
+    with pytest.raises(errors.Misconfigured, match=r"^bad\.jsonl: line 2: is not JSON"):
+        scenario.read(["{}", "[" * 100_000], "bad.jsonl")
+
+
 def test_a_node_has_the_name_of_its_host_unless_it_is_given() -> None:
     first, second = read(REPORT, {**REPORT, "node": "h1"})
 

@@ -43,6 +43,6 @@ def _monitored(delivery: interfaces.Delivery) -> interfaces.ReplyTo | None:
         return None  # a cast, without the price of reading it twice
     try:
         to = wire.decode(delivery).reply
-    except errors.Malformed:
-        return None
+    except errors.Malformed as error:
+        to = error.reply  # it is answered once it is parked
     return to if to is not None and to.timeout else None

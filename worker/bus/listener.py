@@ -1,6 +1,6 @@
 """oslo.messaging's in-process transport, ``fake://``, behind the same interfaces: for tests of conductors and consumers.
 
-It goes through private parts of oslo.messaging (``_listen``, ``_send_notification``), which a test pins. Never over
+It goes through private parts of oslo.messaging (``_driver``, ``_send_notification``), which a test pins. Never over
 rabbit: that listener acknowledges a message when it receives it, before anything is committed.
 """
 
@@ -28,7 +28,7 @@ class FakeConsumer:
     def __init__(self, conf: cfg.ConfigOpts, topic: str, batch_size: int, batch_wait: float) -> None:
         _refuse_others(conf, None)
         self._transport = oslo_messaging.get_rpc_transport(conf)
-        self._target = oslo_messaging.Target(topic=topic, server="stocktake")
+        self._target = oslo_messaging.Target(topic=topic)  # no server: no fanout
         self._batch_size = batch_size
         self._batch_wait = batch_wait
         self._listener: Any = None
@@ -39,7 +39,8 @@ class FakeConsumer:
     def open(self) -> None:
         """Start to listen."""
         self.close()
-        self._listener = self._transport._listen(self._target, 1, None)  # noqa: SLF001 - see the module's docstring
+        driver = self._transport._driver  # noqa: SLF001 - see the module's docstring; _listen wants a server
+        self._listener = driver.listen(self._target, 1, None)
         self._listener.start(self._hand_over)
         self._taking = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,8 @@ def _integer_or_inf(text: str) -> float:
     return float("inf") if len(text) > DIGITS else int(text)
 
 
+# a string without an end goes to that of the text: to look for the next one in it would take quadratic time
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
 _LENIENT = json.JSONDecoder(parse_int=_integer_or_inf)
 
@@ -59,9 +62,9 @@ def parse(text: str, field: str, depth: int) -> dict[str, Any]:
 
 
 def lenient(text: str) -> dict[str, Any]:
-    """Return what can be read of a bad text; empty when nothing can."""
+    """Return what can be read of a bad text; empty when nothing can. What is nested beyond all bounds reads as null."""
     try:
-        value = _LENIENT.decode(text)
+        value = _lenient(text)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -77,6 +80,29 @@ def texts(value: Any) -> Iterator[str]:
         elif isinstance(value, dict):
             waiting.extend(value)
         waiting.extend(_children(value))
+
+
+def _lenient(text: str) -> Any:
+    try:
+        return _LENIENT.decode(text)
+    except RecursionError:
+        return _LENIENT.decode(_shallow(text))
+
+
+def _shallow(text: str) -> str:
+    """Return the text with null in place of each object and list that is within another one."""
+    kept, depth, start = [], 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in {"{", "["}:
+            depth += 1
+            if depth == 2:
+                kept.append(text[start : token.start()])
+                start = len(text)  # until it is closed
+        elif token[0] in {"}", "]"}:
+            depth -= 1
+            if depth == 1:
+                start = token.end()
+    return "null".join([*kept, text[start:]])
 
 
 def _located(text: str, field: str, error: ValueError) -> errors.Malformed:

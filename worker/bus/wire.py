@@ -6,6 +6,7 @@ the message, encoded twice. Replies and notifications go out in the same form.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -43,14 +44,16 @@ DEFAULT_LIMITS = Limits()
 
 
 def decode(delivery: interfaces.Delivery, limits: Limits = DEFAULT_LIMITS) -> interfaces.Envelope:
-    """Return what a delivery says; raises Malformed, with whatever identity of the message could be read."""
-    inner = _inner(_text(delivery, limits), limits)
+    """Return what a delivery says; raises Malformed, with whatever identity and caller of the message could be read."""
+    text = _text(delivery, limits)
     try:
+        inner = _inner(text, limits)
         return _envelope(strict_json.parse(inner, "oslo.message", limits.depth), inner)
     except errors.Malformed as error:
-        known = strict_json.lenient(inner)
+        known = _known(text)
         error.message_id = _identity(known.get("_unique_id"))
         error.method = _name(known.get("method"))
+        error.reply = _known_reply(known)
         raise
 
 
@@ -147,6 +150,12 @@ def _inner(text: str, limits: Limits) -> str:
     return inner
 
 
+def _known(text: str) -> dict[str, Any]:
+    """Return what can be read of the message in a bad body."""
+    inner = strict_json.lenient(text).get("oslo.message")
+    return strict_json.lenient(inner) if isinstance(inner, str) else {}
+
+
 def _envelope(message: dict[str, Any], text: str) -> interfaces.Envelope:
     message_id, method = _identity(message.get("_unique_id")), _name(message.get("method"))
     args = message.get("args", _MISSING)
@@ -176,6 +185,14 @@ def _reply(message: dict[str, Any]) -> interfaces.ReplyTo | None:
     if len(queue.encode()) > 255:  # a routing key of AMQP is not longer
         raise _fault("_reply_q", "is longer than 255 bytes")
     return interfaces.ReplyTo(msg_id, queue, timeout)
+
+
+def _known_reply(message: dict[str, Any]) -> interfaces.ReplyTo | None:
+    """Return where the caller of a bad message waits, if that much of it is good; a bad timeout counts as none."""
+    for known in (message, {**message, "_timeout": None}):
+        with contextlib.suppress(errors.Malformed):
+            return _reply(known)
+    return None
 
 
 def _timeout(value: Any) -> float | None:

@@ -30,6 +30,12 @@ from worker.cli import database, failures
 LOG = log.getLogger(__name__)
 
 PROG = "stocktake-worker"
+DESCRIPTION = "Keep the accounts: take casts and calls off the bus, write the database, send notifications."
+EPILOG = f"""\
+Without --config-file the files stocktake.conf and {PROG}.conf of ~/.stocktake, ~, /etc/stocktake or /etc are
+read. [DEFAULT] transport_url and [database] connection are needed; "stocktake db sync" makes the database's tables.
+SIGTERM drains and ends, SIGHUP reads the mutable options again. Exit code 2: one line says what cannot be worked with.
+"""
 DATABASE_EVERY = 2.0
 """Seconds between two tries to reach the database at start."""
 DRAIN_SECONDS = 20.0
@@ -86,7 +92,8 @@ def run(argv: Sequence[str], conf: cfg.ConfigOpts) -> int:
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        options.configure(conf, argv, prog=PROG, version=metadata.version("stocktake"))
+        version = metadata.version("stocktake")
+        options.configure(conf, argv, prog=PROG, version=version, description=DESCRIPTION, epilog=EPILOG)
         set_up_log(conf)
         check(conf)
     except errors.Misconfigured as error:

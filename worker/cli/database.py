@@ -8,7 +8,9 @@ import pathlib
 from collections.abc import Iterator
 
 import sqlalchemy as sa
+import sqlalchemy.exc
 from oslo_config import cfg
+from oslo_db import exception
 
 from worker import errors, wiring
 from worker.cli import commands
@@ -27,16 +29,33 @@ def opened(conf: cfg.ConfigOpts) -> Iterator[sa.Engine]:
 
 
 def check(bind: sa.Engine) -> None:
-    """Raise Misconfigured, saying what to do, unless the database has the newest schema."""
-    if not _exists(bind):
-        raise errors.Misconfigured(f"[database] connection: {described(bind)} does not exist: run stocktake db sync")
-    schema.check(bind)
+    """Raise Misconfigured, saying what to do, unless the database has the newest schema; or DatabaseUnavailable."""
+    _check_exists(bind)
+    with _named(bind):
+        schema.check(bind)
 
 
 def described(bind: sa.Engine) -> str:
     """Return where the database is, without user, password or anything else of the url."""
     where = "" if bind.url.host is None else bind.url.host
     return f"{bind.url.drivername}://{where}/{bind.url.database or ''}"
+
+
+@contextlib.contextmanager
+def _named(bind: sa.Engine) -> Iterator[None]:
+    """Let errors within name the option; what the database says of itself is the configuration's fault here."""
+    try:
+        yield
+    except errors.DatabaseUnavailable as error:
+        raise errors.DatabaseUnavailable(f"[database] connection: {described(bind)}: {error}") from error
+    except (sqlalchemy.exc.SQLAlchemyError, exception.DBError) as error:
+        reason = str(error).partition("\n")[0]  # behind it are the statement and where to read on
+        raise errors.Misconfigured(f"[database] connection: {described(bind)}: {reason}") from error
+
+
+def _check_exists(bind: sa.Engine) -> None:
+    if not _exists(bind):
+        raise errors.Misconfigured(f"[database] connection: {described(bind)} does not exist: run stocktake db sync")
 
 
 def _exists(bind: sa.Engine) -> bool:
@@ -53,7 +72,9 @@ class Sync(commands.Command):
         """Take every step that is missing."""
         bind = wiring.database(self.conf)
         try:
-            self.say(f"{described(bind)} is at schema {schema.sync(bind)}")
+            with _named(bind):
+                found = schema.sync(bind)
+            self.say(f"{described(bind)} is at schema {found}")
         finally:
             bind.dispose()
 
@@ -65,7 +86,9 @@ class Version(commands.ShowOne):
         """Look."""
         bind = wiring.database(self.conf)
         try:
-            found = schema.version(bind) if _exists(bind) else None
+            _check_exists(bind)
+            with _named(bind):
+                found = schema.version(bind)
         finally:
             bind.dispose()
         return ("database", "found", "needed"), (described(bind), found, schema.newest())

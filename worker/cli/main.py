@@ -23,6 +23,14 @@ UNCONFIGURED = ("complete", "help")
 EMBEDDED = ("demo", "replay")
 """Commands that read only the files they are given: an installed configuration must not reach a real cloud's books."""
 
+USAGE = "stocktake [OPTION ...] COMMAND [ARGUMENT ...]"
+EPILOG = """\
+"stocktake COMMAND --help" tells of a command. "-f json" among its arguments makes what it shows JSON.
+Exit codes: 0 done, 1 refused or something was found wrong, 2 usage, configuration, or a database or a bus that cannot be
+reached.
+"""
+CONFIG_FILE_HELP = "Read options from a file, stocktake.conf in ~/.stocktake, ~, /etc/stocktake or /etc by default."
+
 _LOG_LEVELS = (logging.ERROR, logging.ERROR, logging.INFO, logging.DEBUG)
 """By -q, nothing, -v, -vv: what a command has to say goes to standard output."""
 
@@ -38,6 +46,7 @@ class Stocktake(cliff_app.App):
             description="Accounts of what every compute node of a cloud is used for.",
             version=metadata.version("stocktake"),
             command_manager=commandmanager.CommandManager(NAMESPACE),
+            deferred_help=True,  # or "stocktake node show --help" would not tell of that command
         )
         self.conf = conf
         self.files_given = False
@@ -47,11 +56,10 @@ class Stocktake(cliff_app.App):
         self, description: str | None, version: str | None, argparse_kwargs: dict[str, object] | None = None
     ) -> argparse.ArgumentParser:
         """Return the parser of what comes before the subcommand."""
-        parser = super().build_option_parser(description, version, {"allow_abbrev": False, **(argparse_kwargs or {})})
+        own = {"allow_abbrev": False, "usage": USAGE, "epilog": EPILOG}
+        parser = super().build_option_parser(description, version, {**own, **(argparse_kwargs or {})})
         said = parser.add_argument_group("configuration")
-        said.add_argument(
-            "--config-file", metavar="PATH", action="append", default=[], help="Read options from a file."
-        )
+        said.add_argument("--config-file", metavar="PATH", action="append", default=[], help=CONFIG_FILE_HELP)
         said.add_argument(
             "--config-dir", metavar="DIR", action="append", default=[], help="Read options from the *.conf of a folder."
         )
@@ -80,6 +88,8 @@ class Stocktake(cliff_app.App):
             raise
 
     def _prepare(self, argv: Sequence[str]) -> None:
+        if self.options.deferred_help:  # of the application: cliff shows it next
+            return
         name = self._find(argv)
         self.files_given = bool(self.options.config_file or self.options.config_dir)
         if name not in UNCONFIGURED:

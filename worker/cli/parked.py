@@ -20,6 +20,10 @@ COLUMNS = ("id", "parked_at", "method", "field", "attempts", "reason")
 PAGE = 100
 REASON_LENGTH = 100
 DELIVERY = ("content_type", "content_encoding")
+LOST = {
+    parked.TRUNCATED: "cannot be replayed: the database took only a part of its body",
+    "withheld": "cannot be replayed: its body was withheld, for a token may be in it",
+}
 
 
 class List(commands.Lister):
@@ -113,6 +117,9 @@ class _Nowhere:
 
 def replay(conf: cfg.ConfigOpts, bind: sa.Engine, message: interfaces.ParkedMessage) -> tuple[str, str | None]:
     """Carry a parked message out and return its outcome's word and reason; it stays, with one more try, if parked."""
+    for header, fate in LOST.items():
+        if header in message.headers:
+            return _stays(bind, message, fate)
     trial = engine.Engine(
         unit_of_work=lambda: _Trial(bind),
         library=reading.Library(bind, claims.Policy),

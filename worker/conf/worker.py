@@ -36,7 +36,7 @@ OPTS: tuple[cfg.Opt, ...] = (
     ),
     cfg.FloatOpt(
         "batch_wait",
-        default=0.02,
+        default=0.002,
         min=0.0,
         max=10.0,
         mutable=True,

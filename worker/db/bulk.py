@@ -6,15 +6,17 @@ Rows are mappings that all have the same columns. The statements are built once 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
-from worker.db import texts
+from worker.db import engine, texts
 
 CHUNK = 500
+PART = 4
+"""A chunk fills one part in so many of what a statement may have."""
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -54,11 +56,14 @@ def delete(connection: sa.Connection, table: sa.Table, rows: Rows) -> int:
 
 
 def among(connection: sa.Connection, column: sa.Column[Any], values: Collection[Any]) -> sa.ColumnElement[bool]:
-    """Return the condition that a column has one of these values; the statement stays the same for any number."""
+    """Return the condition that a column has one of these values; the statement stays the same for any number.
+
+    The values are sorted, since in that order rows are locked.
+    """
     if not _takes_arrays(connection):
-        return column.in_(list(values))
+        return column.in_(sorted(values))
     kind = sa.BigInteger() if isinstance(column.type, sa.Integer) else sa.Text()
-    return column == sa.any_(sa.bindparam(None, list(values), type_=postgresql.ARRAY(kind), unique=True))
+    return column == sa.any_(sa.bindparam(None, sorted(values), type_=postgresql.ARRAY(kind), unique=True))
 
 
 def _takes_arrays(connection: sa.Connection) -> bool:
@@ -81,14 +86,24 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
 
 
 def _update_mariadb(connection: sa.Connection, table: sa.Table, rows: Rows) -> int:
-    """Update by one JSON array, chunk by chunk to stay below max_allowed_packet: PyMySQL would send row by row."""
-    names = tuple(rows[0])
+    """Update by JSON arrays, each well below max_allowed_packet: PyMySQL would send row by row."""
+    statement = _update_json(table, tuple(rows[0]))
     values = [list(row.values()) for row in rows]
-    updated = 0
-    for first in range(0, len(values), CHUNK):
-        text = texts.write(values[first : first + CHUNK])
-        updated += connection.exec_driver_sql(_update_json(table, names), {"rows": text}).rowcount
-    return updated
+    room = (engine.packet(connection) or 0) // PART
+    chunks = (values[first : first + CHUNK] for first in range(0, len(values), CHUNK))
+    arrays = (text for chunk in chunks for text in _arrays(chunk, room))
+    return sum(connection.exec_driver_sql(statement, {"rows": text}).rowcount for text in arrays)
+
+
+def _arrays(rows: list[list[Any]], room: int) -> Iterator[str]:
+    """Yield rows as JSON arrays that have no more than ``room`` bytes in a statement, or one row."""
+    text = texts.write(rows)
+    if len(rows) == 1 or texts.quoted(text) <= room:
+        yield text
+    else:
+        middle = len(rows) // 2
+        yield from _arrays(rows[:middle], room)
+        yield from _arrays(rows[middle:], room)
 
 
 @functools.lru_cache(maxsize=256)

@@ -6,6 +6,7 @@ healthy, one that is told no tries again.
 
 from __future__ import annotations
 
+import contextlib
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,6 +16,7 @@ import sqlalchemy.exc
 from oslo_config import cfg
 from oslo_db import exception
 from oslo_db.sqlalchemy import engines
+from pymysql import cursors
 from sqlalchemy import event, pool
 
 from worker import errors
@@ -31,9 +33,33 @@ _POSTGRESQL = (
     # a plan that was made while a table was small would be kept while it grows
     "SET plan_cache_mode = force_custom_plan"
 )
-_MARIADB = f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}, SESSION max_statement_time = {STATEMENT_SECONDS}"
+_MYSQL = f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}"
+# a long list of ids must not be turned into a subquery, whose rows would be locked in no order
+_MARIADB = f"SET SESSION max_statement_time = {STATEMENT_SECONDS}, SESSION in_predicate_conversion_threshold = 0"
+_HEADER = 1024  # bytes of a packet that we leave to the protocol
+_WIDEST = 4  # bytes of one character
 _SQLITE = (f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}", "PRAGMA foreign_keys = OFF", "PRAGMA journal_mode = WAL")
 _DRIVERS = ("sqlite", "postgresql+psycopg", "mysql+pymysql")
+
+
+class TooLarge(exception.DBDataError):  # type: ignore[misc]
+    """A statement with its values is longer than the database takes: the data's fault, not the database's."""
+
+
+class _Cursor(cursors.Cursor):
+    """Sends no statement that is too long: the server would drop the connection, which looks as if it were away."""
+
+    def execute(self, query: Any, args: Any = None) -> int:
+        text = self.mogrify(query, args)
+        most = self.connection.max_allowed_packet - _HEADER
+        if len(text) > most // _WIDEST and _bytes(text) > most:
+            words = f"a statement of {_bytes(text)} bytes is more than max_allowed_packet ({most + _HEADER}) takes"
+            raise TooLarge(ValueError(words))
+        return super().execute(text)
+
+
+def _bytes(text: str | bytes | bytearray) -> int:
+    return len(text.encode("utf-8", "surrogateescape")) if isinstance(text, str) else len(text)
 
 
 def create(conf: cfg.ConfigOpts) -> sa.Engine:
@@ -57,6 +83,12 @@ def create(conf: cfg.ConfigOpts) -> sa.Engine:
 def of_url(url: str) -> sa.Engine:
     """Return an engine for a URL alone, with oslo.db's defaults; connects to nothing yet. Raises Misconfigured."""
     return _create(url, mysql_sql_mode="TRADITIONAL", pool_timeout=STATEMENT_SECONDS)
+
+
+def packet(connection: sa.Connection) -> int | None:
+    """Return how many bytes a statement may have, its values included; None where the database sets no bound."""
+    driver: Any = connection.connection.driver_connection
+    return driver.max_allowed_packet - _HEADER if connection.dialect.name == "mysql" else None
 
 
 def snapshot(bind: sa.Engine) -> AbstractContextManager[sa.Connection]:
@@ -119,7 +151,8 @@ def _patience(url: sa.URL) -> dict[str, Any]:
     """Return the driver's arguments that end the wait for a server that no longer answers."""
     if url.drivername.startswith("mysql"):
         read = STATEMENT_SECONDS + CONNECT_SECONDS
-        return {"connect_timeout": CONNECT_SECONDS, "read_timeout": read, "write_timeout": read, "charset": "utf8mb4"}
+        timeouts = {"connect_timeout": CONNECT_SECONDS, "read_timeout": read, "write_timeout": read}
+        return {**timeouts, "charset": "utf8mb4", "cursorclass": _Cursor}
     return {
         "connect_timeout": CONNECT_SECONDS,
         "keepalives_idle": STATEMENT_SECONDS,
@@ -146,10 +179,12 @@ def _set_postgresql(connection: Any, _record: object) -> None:
 
 def _set_mariadb(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
-        try:
+        cursor.execute(_MYSQL)
+        # MySQL has neither of these
+        with contextlib.suppress(pymysql.err.OperationalError):
             cursor.execute(_MARIADB)
-        except pymysql.err.OperationalError:  # MySQL has no max_statement_time
-            cursor.execute(_MARIADB.partition(",")[0])
+        cursor.execute("SELECT @@max_allowed_packet")
+        (connection.max_allowed_packet,) = cursor.fetchone()
 
 
 def _begin_writing(connection: sa.Connection) -> None:

@@ -12,6 +12,7 @@ from worker.core import claims, providers, records, resources, world
 from worker.db import bulk, engine, failures, rows, tables, texts
 
 PAGE = 100
+_NOBODY = records.Pair("", "")  # of an account that is not stored
 
 _ACCOUNT = tables.accounts.c
 _HOLDING = tables.holdings.c
@@ -48,16 +49,26 @@ def differences(bind: sa.Engine) -> Iterator[Difference]:
 
 @failures.translated()
 def _page(bind: sa.Engine, after: str) -> tuple[str | None, list[Difference]]:
-    query = rows.ACCOUNT.where(_ACCOUNT.id > after).order_by(_ACCOUNT.id).limit(PAGE)
     with engine.snapshot(bind) as connection:
-        accounts = [rows.account(row) for row in connection.execute(query)]
-        ids = [account.id for account in accounts]
+        ids = _ids(connection, after)
         if not ids:
             return None, []
+        stored = connection.execute(rows.ACCOUNT.where(bulk.among(connection, _ACCOUNT.id, ids)))
+        accounts = {account.id: account for account in map(rows.account, stored)}
         held, explained = _held(connection, ids), _explained(connection, ids)
         books = _world(connection, ids)
-    found = [one for account in accounts for one in _of_account(account, held, explained, books)]
+    everyone = [accounts.get(id_) or records.Account(id_, _NOBODY) for id_ in ids]
+    found = [one for account in everyone for one in _of_account(account, held, explained, books)]
     return ids[-1], found
+
+
+def _ids(connection: sa.Connection, after: str) -> list[str]:
+    """Return the next ids: those of accounts, and those that a node or a holding names without there being a row."""
+    found: set[str] = set()
+    for column in (_ACCOUNT.id, _NODE.account_id, _HOLDING.account_id):
+        query = sa.select(column).where(column > after).distinct().order_by(column).limit(PAGE)
+        found.update(connection.scalars(query))
+    return sorted(found)[:PAGE]
 
 
 def _of_account(

@@ -46,7 +46,7 @@ class Outbox:
             "priority": frame.priority,
             "publisher_id": frame.publisher_id,
             "emitted_at": frame.timestamp,
-            "payload": texts.write(frame.payload),
+            "payload": texts.write_any(frame.payload),
             "created_at": now,
             "due": True,
         }

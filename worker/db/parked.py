@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -10,7 +12,12 @@ import sqlalchemy as sa
 from worker import interfaces
 from worker.db import bulk, engine, failures, tables, texts
 
+TRUNCATED = "truncated"
+"""Header of a message whose body is kept in part only: the ``length`` and the ``sha256`` of the whole one."""
+
 _PARKED = tables.parked.c
+_LONGEST = 65536  # characters of a text that explains
+_WIDEST = 2  # characters of a statement for one byte of a body
 
 
 class Parked:
@@ -21,9 +28,20 @@ class Parked:
 
     @failures.translated()
     def add(self, messages: Sequence[interfaces.ParkedMessage]) -> None:
-        """Keep messages; text in them that a database would refuse is written out."""
+        """Keep messages; text in them that a database would refuse is written out, and what is too long is cut."""
+        most = engine.packet(self._connection)
         for message in messages:
-            self._connection.execute(tables.parked.insert(), _row(message))
+            cut = message if most is None else _cut(message, most * 3 // 4)
+            self._connection.execute(tables.parked.insert(), _row(cut))
+
+
+def _cut(message: interfaces.ParkedMessage, room: int) -> interfaces.ParkedMessage:
+    """Return the message with no more of its body than ``room`` bytes of a statement, and what the whole one was."""
+    if len(message.body) * _WIDEST <= room:
+        return message
+    whole = {"length": len(message.body), "sha256": hashlib.sha256(message.body).hexdigest()}
+    headers = {**message.headers, TRUNCATED: whole}
+    return dataclasses.replace(message, body=message.body[: room // _WIDEST], headers=headers)
 
 
 def _row(message: interfaces.ParkedMessage) -> dict[str, Any]:
@@ -31,11 +49,11 @@ def _row(message: interfaces.ParkedMessage) -> dict[str, Any]:
         "message_id": texts.storable(message.message_id),
         "parked_at": message.parked_at,
         "queue": texts.storable(message.queue),
-        "method": texts.storable(message.method),
-        "field": texts.storable(message.field),
-        "reason": texts.storable(message.reason),
-        "error": texts.storable(message.error),
-        "traceback": texts.storable(message.traceback),
+        "method": texts.storable(message.method, _LONGEST),
+        "field": texts.storable(message.field, _LONGEST),
+        "reason": texts.storable(message.reason, _LONGEST),
+        "error": texts.storable(message.error, _LONGEST),
+        "traceback": texts.storable(message.traceback, _LONGEST),
         "attempts": message.attempts,
         "headers": texts.write_headers(message.headers),
         "body": message.body,

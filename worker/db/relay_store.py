@@ -19,6 +19,13 @@ _MARK = tables.inbox.c
 _LEASE = tables.leases.c
 _ACCOUNT = tables.accounts.c
 
+# the database's own clock in microseconds since 1970: the hosts' clocks differ
+_NOW = {
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
+    "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+}
+
 
 class RelayStore:
     """Short transactions on an engine of ``engine.create``; every method raises DatabaseUnavailable."""
@@ -26,17 +33,23 @@ class RelayStore:
     def __init__(self, bind: sa.Engine) -> None:
         self._reading = bind
         self._writing = bind.execution_options(**{engine.WRITING: True})
+        self._now = sa.literal_column(_NOW[bind.dialect.name], sa.BigInteger())
 
-    def acquire(self, name: str, holder: str, now: int, seconds: float) -> bool:
-        """Take or renew a lease until ``now`` plus ``seconds``; False while another holder's has not run out."""
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        """Take or renew a lease for so long by the database's clock; False while another holder's has not run out.
+
+        One that would last longer than any that is given was made before the clock was put back: it has run out.
+        """
         try:
-            return self._acquire(name, holder, now, now + round(seconds * SECOND))
+            return self._acquire(name, holder, round(seconds * SECOND))
         except errors.Conflict:
             return False
 
     @failures.translated()
-    def _acquire(self, name: str, holder: str, now: int, until: int) -> bool:
-        free = sa.or_(_LEASE.holder == holder, _LEASE.expires_at <= now)
+    def _acquire(self, name: str, holder: str, lasting: int) -> bool:
+        until = self._now + lasting
+        ran_out = sa.or_(_LEASE.expires_at <= self._now, _LEASE.expires_at > until + SECOND)
+        free = sa.or_(_LEASE.holder == holder, ran_out)
         taken = tables.leases.update().where(_LEASE.name == name, free).values(holder=holder, expires_at=until)
         there = sa.select(_LEASE.name).where(_LEASE.name == name)
         with self._writing.begin() as connection:
@@ -62,12 +75,23 @@ class RelayStore:
             return [outbox.frame(row) for row in connection.execute(query)]
 
     @failures.translated()
-    def sent(self, ids: Sequence[int], now: int) -> None:
-        """Mark rows as sent."""
-        if ids:
-            with self._writing.begin() as connection:
+    def last_due(self) -> int | None:
+        """Return the highest id that is to be sent, or None."""
+        query = sa.select(_ROW.id).where(_ROW.due.is_not(None)).order_by(_ROW.due.desc(), _ROW.id.desc()).limit(1)
+        with self._reading.connect() as connection:
+            return connection.scalar(query)
+
+    @failures.translated()
+    def sent(self, name: str, holder: str, ids: Sequence[int], now: int) -> bool:
+        """Mark rows as sent, unless the lease is another's by now: then nothing is marked and False returned."""
+        held = sa.select(_LEASE.name).where(_LEASE.name == name, _LEASE.holder == holder).with_for_update()
+        with self._writing.begin() as connection:
+            if connection.scalar(held) is None:
+                return False
+            if ids:
                 those = bulk.among(connection, _ROW.id, ids)
                 connection.execute(tables.outbox.update().where(those).values(due=None, sent_at=now))
+        return True
 
     @failures.translated()
     def pairs(self, after: str, limit: int) -> list[tuple[str, records.Pair]]:
@@ -96,7 +120,7 @@ class RelayStore:
         oldest = sa.select(_MARK.message_id).where(_MARK.received_at < before)
         with self._writing.begin() as connection:
             ids = connection.scalars(oldest.order_by(_MARK.received_at).limit(PURGED_AT_ONCE)).all()
-            return bulk.delete(connection, tables.inbox, [{"message_id": id_} for id_ in ids])
+            return bulk.delete(connection, tables.inbox, [{"message_id": id_} for id_ in sorted(ids)])
 
     @failures.translated()
     def _purge_outbox(self, before: int) -> int:

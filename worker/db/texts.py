@@ -44,16 +44,33 @@ def write_or_none(value: Any) -> str | None:
     return None if value is None else write(value)
 
 
+def write_any(value: Any) -> str:
+    """Return what may hold anything as JSON text; what JSON or a database has no form for is written out as text."""
+    try:
+        return write(value)
+    except (TypeError, UnicodeError):
+        return _any_encoder.encode(_plain(value)).decode()
+
+
 def write_headers(headers: Mapping[str, Any]) -> str:
     """Return the headers of a message as JSON text; what JSON has no form for is written as its text."""
     return _any_encoder.encode(_plain(headers)).decode()
 
 
-def storable(text: str | None) -> str | None:
-    """Return text of unknown origin so that each database takes it: NUL and lone surrogates are written out."""
+def quoted(text: str) -> int:
+    """Return how many bytes JSON text has at most once it stands in a statement in quotation marks."""
+    marks = text.count('"') + text.count("'") + text.count("\\")
+    return len(text.encode()) + marks
+
+
+def storable(text: str | None, longest: int | None = None) -> str | None:
+    """Return text of unknown origin so that each database takes it: NUL and lone surrogates are written out.
+
+    No more of it is taken than the ``longest`` first characters.
+    """
     if text is None:
         return None
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    return text[:longest].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _plain(value: Any) -> Any:

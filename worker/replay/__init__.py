@@ -23,14 +23,20 @@ _OURS = {"audit_grace": 0, "batch_wait": 0.0}
 """What is set for the worker that a replay runs: an audit counts at once, and nothing waits for company."""
 
 
-def play(conf: cfg.ConfigOpts, lines: Iterable[str], out: IO[str], claim_policy: str | None = None) -> int:
+def play(
+    conf: cfg.ConfigOpts,
+    lines: Iterable[str],
+    out: IO[str],
+    claim_policy: str | None = None,
+    source: str = scenario.SOURCE,
+) -> int:
     """Play the scenario in ``lines`` on the bus and the database of ``conf``; one JSON object a line goes to ``out``.
 
     A worker of its own takes part, beside those that may be running there; its ``claim_policy`` is ``local`` unless
     told otherwise. Returns 0. Raises Misconfigured, naming
-    line and key, for a scenario that cannot be followed, and NotSeen when the accounts do not follow.
+    ``source``, line and key, for a scenario that cannot be followed, and NotSeen when the accounts do not follow.
     """
-    read = scenario.read(lines)
+    read = scenario.read(lines, source)
     with _set(conf, {**_OURS, "claim_policy": claim_policy or claims.LOCAL}), _working(conf) as running:
         accounts = watching.Accounts(running.bind)
         api = client.UsageAPI(conf)

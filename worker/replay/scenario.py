@@ -1,7 +1,7 @@
 """Scenario files: lines to operations, everything checked before the first one is carried out.
 
 One JSON object a line; blank lines, lines that start with ``#`` and a first line
-without ``op`` are skipped, unknown keys are ignored. An error names the line and the key.
+without ``op``, a header, are skipped, unknown keys are ignored. An error names the line and the key.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ Check = Callable[[Any], str | None]
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _AMOUNT_MAX = 2**31 - 1
 _TEXT_MAX = 255
+SOURCE = "scenario"
+"""How errors name a scenario that comes from no file."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,12 +50,19 @@ class Operation:
         return str(self.keys.get("node") or self.host)
 
 
-def read(lines: Iterable[str]) -> list[Operation]:
-    """Return the operations of a scenario; raises Misconfigured for one that cannot be followed."""
+def read(lines: Iterable[str], source: str = SOURCE) -> list[Operation]:
+    """Return the operations of a scenario; raises Misconfigured, naming ``source``, for one that cannot be followed."""
+    try:
+        return _operations(lines)
+    except errors.Misconfigured as error:
+        raise errors.Misconfigured(f"{source}: {error}") from error
+
+
+def _operations(lines: Iterable[str]) -> list[Operation]:
     operations: list[Operation] = []
     flavors: dict[str, tuple[int, Any]] = {}
-    for number, keys in _objects(lines):
-        if "op" not in keys and not operations:
+    for place, (number, keys) in enumerate(_objects(lines)):
+        if place == 0 and "op" not in keys:
             continue
         operation = Operation(len(operations), number, _name(number, keys), keys)
         _check_keys(operation)
@@ -68,29 +77,29 @@ def _objects(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             value = json.loads(text)
-        except ValueError as error:
-            raise errors.Misconfigured(f"scenario line {number}: is not JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise errors.Misconfigured(f"line {number}: is not JSON: {error}") from None
         if not isinstance(value, dict):
-            raise errors.Misconfigured(f"scenario line {number}: is not a JSON object")
+            raise errors.Misconfigured(f"line {number}: is not a JSON object")
         yield number, value
 
 
 def _name(number: int, keys: Mapping[str, Any]) -> str:
     name = keys.get("op")
     if not isinstance(name, str) or name not in OPERATIONS:
-        raise errors.Misconfigured(f"scenario line {number}: op: must be one of {', '.join(OPERATIONS)}, not {name!r}")
+        raise errors.Misconfigured(f"line {number}: op: must be one of {', '.join(OPERATIONS)}, not {name!r}")
     return name
 
 
 def _check_keys(operation: Operation) -> None:
     for key in OPERATIONS[operation.name]:
         if key not in operation.keys:
-            raise errors.Misconfigured(f"scenario line {operation.line}: {operation.name}: {key}: is missing")
+            raise errors.Misconfigured(f"line {operation.line}: {operation.name}: {key}: is missing")
     for key, check in KEYS.items():
         if key in operation.keys:
             problem = check(operation.keys[key])
             if problem is not None:
-                raise errors.Misconfigured(f"scenario line {operation.line}: {operation.name}: {key}{problem}")
+                raise errors.Misconfigured(f"line {operation.line}: {operation.name}: {key}{problem}")
 
 
 def _check_flavor(operation: Operation, known: dict[str, tuple[int, Any]]) -> None:
@@ -100,8 +109,7 @@ def _check_flavor(operation: Operation, known: dict[str, tuple[int, Any]]) -> No
     line, first = known.setdefault(flavor["id"], (operation.line, flavor))
     if first != flavor:
         raise errors.Misconfigured(
-            f"scenario line {operation.line}: {operation.name}: flavor: differs from the flavor {flavor['id']!r} "
-            f"of line {line}"
+            f"line {operation.line}: {operation.name}: flavor: differs from the flavor {flavor['id']!r} of line {line}"
         )
 
 

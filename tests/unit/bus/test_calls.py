@@ -39,6 +39,14 @@ def test_an_answered_call_hears_no_more() -> None:
     assert [to.msg_id for to in waiting.due(0.0)] == ["m2"]
 
 
+def test_a_bad_call_hears_too_until_it_is_answered() -> None:
+    waiting = calls.CallsInHand()
+
+    waiting.add(poison.delivery(poison.body(args=[1], _msg_id="m", _reply_q="q", _timeout=10)))
+
+    assert [to.msg_id for to in waiting.due(0.0)] == ["m"]
+
+
 def test_casts_and_what_cannot_be_read_are_no_calls() -> None:
     waiting = calls.CallsInHand()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import json
+import pickle
 import zlib
 
 import hypothesis
@@ -46,6 +47,51 @@ def test_the_token_is_taken_out(kind: str) -> None:
     kept = wire.strip_secret(_bodies()[kind])
 
     assert b"HUSH" not in kept.replace(b"\0", b"")
+
+
+def _odd_bodies() -> dict[str, bytes]:
+    plain = '{"_context_auth_token": "HUSH"}'
+    return {
+        "a byte order mark of another encoding": b"\xff\xfe" + plain.encode(),
+        "a NUL first": b"\0" + plain.encode(),
+        "a NUL within": b"{\0" + plain[1:].encode(),
+        "single quotes": b"{'_context_auth_token': 'HUSH'}",
+        "a form": b"_context_user=u&_context_auth_token=HUSH",
+        "a form in an envelope": poison.wrapped("_context_auth_token=HUSH"),
+        "a pickle": pickle.dumps({KEY: "HUSH"}, protocol=2),
+        "a pickle of the context": pickle.dumps({"context": {"auth_token": "HUSH"}}),
+        "JSON three times": json.dumps(json.dumps(plain)).encode(),
+        "an envelope once more as text": poison.wrapped(json.dumps(plain)),
+        "text in an argument": poison.body(args={"x": plain}),
+        "escapes, cut": plain.replace("_", "\\u005f")[:-1].encode(),
+        "escapes within escapes, cut": poison.wrapped(plain.replace("_", "\\u005F"))[:-1],
+        "utf-7": b'{"+AF8-context+AF8-auth+AF8-token": "HUSH", }',
+        "behind a deep nest that parses by itself": b'{"a": ' + b"[" * 900 + plain.encode() + b"]" * 900 + b"}",
+        "compressed": zlib.compress(plain[:-1].encode()),
+    }
+
+
+@pytest.mark.parametrize("kind", _odd_bodies())
+def test_a_body_whose_token_cannot_be_taken_out_is_withheld_or_loses_it(kind: str) -> None:
+    headers = {"compression": "application/x-gzip"} if kind == "compressed" else {}
+
+    kept = wire.strip_secret(_odd_bodies()[kind], headers)
+
+    assert b"HUSH" not in kept
+    assert kept == redact.WITHHELD or "deep nest" in kind
+
+
+@pytest.mark.parametrize(
+    "body", [b"hello", b'{"cut": "in the mid', b"\x80\x04K\x01.", b"\xff\xfe\0", b"auth", b'{"token": "of nobody"}']
+)
+def test_an_odd_body_that_speaks_of_no_token_is_kept_as_it_is(body: bytes) -> None:
+    assert wire.strip_secret(body) == body
+
+
+def test_a_good_message_may_speak_of_tokens() -> None:
+    kept = wire.strip_secret(poison.body(args={"x": "my auth_token"}, _context_auth_token=TOKEN))
+
+    assert wire.decode(poison.delivery(kept)).args == {"x": "my auth_token"}
 
 
 @pytest.mark.parametrize("pack", [zlib.compress, bz2.compress])

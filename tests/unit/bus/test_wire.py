@@ -114,6 +114,66 @@ def test_a_refusal_tells_what_could_still_be_read() -> None:
     assert (refused.value.message_id, refused.value.method) == ("id-1", "report_node")
 
 
+CALL = '"_msg_id": "m", "_reply_q": "q", "_timeout": 30'
+BAD_CALLS = {
+    "NaN": f'{{"_unique_id": "1", "method": "x", "args": {{"a": NaN}}, {CALL}}}',
+    "a bad version": f'{{"_unique_id": "1", "method": "x", "args": {{}}, "version": 5, {CALL}}}',
+    "a key twice": f'{{"_unique_id": "1", "method": "x", "args": {{"a": 1, "a": 2}}, {CALL}}}',
+    "100 levels": f'{{{CALL}, "_unique_id": "1", "method": "x", "args": {{"a": {"[" * 100}{"]" * 100}}}}}',
+    "10,000 levels": f'{{"args": {{"]": {"[" * 10_000}"}}"{"]" * 10_000}}}, "_unique_id": "1", "method": "x", {CALL}}}',
+    "bad args": f'{{"_unique_id": "1", "method": "x", "args": [1], {CALL}}}',
+    "no id": f'{{"method": "x", "args": {{}}, {CALL}}}',
+}
+
+
+def _refused(body: bytes) -> errors.Malformed:
+    with pytest.raises(errors.Malformed) as refused:
+        wire.decode(poison.delivery(body))
+    return refused.value
+
+
+@pytest.mark.parametrize("kind", BAD_CALLS)
+def test_a_refusal_tells_where_the_caller_waits(kind: str) -> None:
+    refused = _refused(poison.wrapped(BAD_CALLS[kind]))
+
+    assert refused.reply == interfaces.ReplyTo("m", "q", 30.0)
+    assert refused.method == "x"
+
+
+@pytest.mark.parametrize(
+    "inner",
+    ['{"a": [], "b": ' + "[" * 5000, "[" * 5000 + '"' + '\\"' * 500_000, '{"a": ' + "[" * 5000 + "}" * 5000 + '"b": [[',
+     "[[]" * 5000],
+    ids=["left open", "a string without end", "closed wrongly", "open and closed"],
+)  # fmt: skip
+def test_nothing_is_read_of_what_is_deep_and_broken(inner: str) -> None:
+    refused = _refused(poison.wrapped(inner))
+
+    assert (refused.field, refused.method, refused.reply) == ("oslo.message", None, None)
+
+
+def test_a_call_in_an_envelope_of_another_version_can_be_answered() -> None:
+    refused = _refused(poison.wrapped(BAD_CALLS["bad args"], "3.0"))
+
+    assert (refused.field, refused.reply) == ("oslo.version", interfaces.ReplyTo("m", "q", 30.0))
+
+
+@pytest.mark.parametrize("timeout", ["60", True, -1, 10**400])
+def test_a_bad_timeout_of_a_call_counts_as_none(timeout: Any) -> None:
+    refused = _refused(poison.body(_msg_id="m", _reply_q="q", _timeout=timeout))
+
+    assert refused.reply == interfaces.ReplyTo("m", "q", None)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [{}, {"_msg_id": "m"}, {"_reply_q": "q"}, {"_msg_id": 1, "_reply_q": "q"}, {"_msg_id": "m", "_reply_q": "q" * 300},
+     {"_msg_id": "m\0", "_reply_q": "q"}, {"_msg_id": "m", "_reply_q": "\udc80"}],
+)  # fmt: skip
+def test_a_caller_that_cannot_be_named_for_sure_is_none(call: dict[str, Any]) -> None:
+    assert _refused(poison.body(args=[1], **call)).reply is None
+
+
 def test_a_refusal_names_the_option_of_the_size_limit() -> None:
     with pytest.raises(errors.Malformed, match=r"larger than 100 bytes \(\[limits\] message_bytes\)"):
         wire.decode(poison.delivery(poison.body()), wire.Limits(message_bytes=100))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import pathlib
+import signal
+from collections.abc import Iterator
 
 import pytest
 from oslo_config import cfg
@@ -30,6 +32,26 @@ def test_a_database_that_is_away_is_tried_again_until_it_answers() -> None:
     daemon.wait_for_database(check, pauses.append)
 
     assert pauses == [daemon.DATABASE_EVERY] * 2
+
+
+@pytest.fixture
+def signals_kept() -> Iterator[None]:
+    """Put the signals back that the daemon takes for itself."""
+    taken = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in taken.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_kept")
+def test_the_help_says_what_it_is_and_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        daemon.run(["--help"], cfg.ConfigOpts())
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert daemon.DESCRIPTION in said
+    assert "[database] connection are needed" in said
 
 
 def test_a_database_that_does_not_fit_is_not_waited_for() -> None:
