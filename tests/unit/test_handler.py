@@ -157,11 +157,15 @@ def test_messages_of_other_content_are_parked_under_one_id(other: interfaces.Par
     assert len(unit.store.parked) == 2
 
 
+def _redelivered(count: int) -> interfaces.ParkedMessage:
+    return interfaces.ParkedMessage("broken", b"{}", builders.NOW, "accounts", headers={"x-delivery-count": count})
+
+
 def test_a_redelivery_that_the_broker_has_counted_is_not_parked_again() -> None:
     unit = unit_of_work.UnitOfWork()
 
-    _handle(handler.Batch(parked=[_parked(**{"x-delivery-count": 0})]), unit)
-    _handle(handler.Batch(parked=[_parked(**{"x-delivery-count": 1})]), unit)
+    _handle(handler.Batch(parked=[_redelivered(0)]), unit)
+    _handle(handler.Batch(parked=[_redelivered(1)]), unit)
 
     assert len(unit.store.parked) == 1
 
