@@ -73,5 +73,6 @@ def _context(cause: commands.Cause) -> dict[str, str | None]:
     return {
         "request_id": cause.request_id,
         "global_request_id": cause.global_request_id,
-        "user_identity": f"{cause.user_id or '-'} {cause.project_id or '-'} - - -",
+        "user": cause.user_id,
+        "project": cause.project_id,
     }

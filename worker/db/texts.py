@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,8 @@ _any_encoder = msgspec.json.Encoder(enc_hook=str)
 
 read_body = msgspec.json.Decoder(Body).decode
 read_whole = msgspec.json.Decoder(dict[str, int]).decode
-read_capacity = msgspec.json.Decoder(records.Capacity).decode
+# Nodes of one kind have the same text, and a batch reads many nodes; what it makes is never changed.
+read_capacity = functools.lru_cache(maxsize=4096)(msgspec.json.Decoder(records.Capacity).decode)
 read_report = msgspec.json.Decoder(records.ComputeNode).decode
 read_cause = msgspec.json.Decoder(commands.Cause).decode
 read_dict = msgspec.json.Decoder(dict[str, Any]).decode
