@@ -155,3 +155,22 @@ def test_the_limits_of_the_objects_are_those_configured(write: Write) -> None:
     checked = limits.of_objects(fresh)
 
     assert checked == object_limits.Limits(list_length=7)
+
+
+class _Read(cfg.ConfigOpts):
+    """A configuration that another thread reads while the files are read again."""
+
+    def _reload_config_files(self) -> object:
+        assert self.worker.batch_size == 10
+        return super()._reload_config_files()
+
+
+def test_a_thread_that_reads_during_a_reload_does_not_bring_the_old_value_back(write: Write) -> None:
+    read = _Read()
+    argv = ["--config-file", write("[worker]\nbatch_size = 10\n")]
+    conf.configure(read, argv, default_config_files=[], default_config_dirs=[])
+    write("[worker]\nbatch_size = 20\n")
+
+    conf.reload(read)
+
+    assert read.worker.batch_size == 20

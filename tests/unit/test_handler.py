@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -364,3 +365,27 @@ def test_a_node_reported_between_the_two_looks_of_its_audit_is_a_conflict_and_no
 
     with pytest.raises(errors.Conflict, match="meanwhile"):
         handler.load(_Late(unit.store, []), [audit], world.World(builders.NOW, POLICY))
+
+
+class _Renamed(unit_of_work.Books):
+    """Books in which a node has another name from the second look on."""
+
+    looks = 0
+
+    def nodes(self, uuids: Collection[str], accounts: Collection[str]) -> Sequence[records.Node]:
+        """Return the node by the name it had, then by the one it has."""
+        self.looks += 1
+        pair = builders.pair("h1" if self.looks == 1 else "h9")
+        return [dataclasses.replace(node, pair=pair) for node in super().nodes(uuids, accounts)]
+
+
+def test_a_node_renamed_between_the_two_looks_is_a_conflict() -> None:
+    unit = unit_of_work.UnitOfWork()
+    _handle(handler.Batch([builders.a_task(builders.a_report(), "m1")]), unit)
+
+    with pytest.raises(errors.Conflict, match="another name"):
+        handler.load(
+            _Renamed(unit.store, []),
+            [commands.SetNodeDisabled(builders.NODE, disabled=True, revision=9)],
+            world.World(builders.NOW, POLICY),
+        )

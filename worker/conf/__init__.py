@@ -52,7 +52,11 @@ def reload(conf: cfg.ConfigOpts) -> Mapping[tuple[str | None, str], tuple[Any, A
     libraries.register_log_opts(trial)
     files, folders = conf.config_file or [], conf.config_dir or []
     _parse(trial, args=[], default_config_files=files, default_config_dirs=folders)
-    return conf.mutate_config_files()
+    changed = conf.mutate_config_files()
+    # oslo.config empties its cache of values before it has the new ones: a thread that reads in between brings an old
+    # value back for good. Registering what is registered empties the cache once more.
+    conf.register_opts(worker.OPTS, group=worker.GROUP.name)
+    return changed
 
 
 def _parse(conf: cfg.ConfigOpts, **settings: Any) -> None:
