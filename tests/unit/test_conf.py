@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import oslo_messaging
 import pytest
@@ -160,7 +161,7 @@ def test_the_limits_of_the_objects_are_those_configured(write: Write) -> None:
 class _Read(cfg.ConfigOpts):
     """A configuration that another thread reads while the files are read again."""
 
-    def _reload_config_files(self) -> object:
+    def _reload_config_files(self) -> Any:
         assert self.worker.batch_size == 10
         return super()._reload_config_files()
 
