@@ -8,7 +8,6 @@ import os
 import pathlib
 import random
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -43,14 +42,12 @@ def database(conf: cfg.ConfigOpts) -> sa.Engine:
     return db_engine.create(conf)
 
 
-def tune_interpreter() -> None:
-    """Set Python up for a process that does nothing but this work.
+def tune_collector() -> None:
+    """Set Python's garbage collector for a process that does nothing but this work.
 
-    Collector: what is loaded by now stays for good and is not looked at again; batches make many short-lived values and
-    no cycles to speak of, so that a collection every 20,000 of them finds what there is. It took a fifth of a cast's time.
-    Threads: the one that waits for the database gets its turn within half a millisecond, not five.
+    What is loaded by now stays for good and is not looked at again. Batches make many short-lived values and no cycles to
+    speak of: a collection every 20,000 of them finds what there is. It took a fifth of a cast's time.
     """
-    sys.setswitchinterval(0.0005)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)

@@ -89,7 +89,7 @@ def run(task: settings.Task) -> dict[str, Any]:
     bind = wiring.database(conf)
     prepare(conf, bind, task.nodes)
     before = _written(bind)
-    wiring.tune_interpreter()  # as the daemon does
+    wiring.tune_collector()  # as the daemon does
     race = meters.Race(task.casts, task.database)
     commits = Commits(race)
     commits.watch()

@@ -53,7 +53,7 @@ class Accounts(cotyledon.Service):
         """Build everything; nothing is connected yet."""
         super().__init__(worker_id)
         self._conf = conf
-        wiring.tune_interpreter()
+        wiring.tune_collector()
         self._running = wiring.Running(conf)
 
     def run(self) -> None:
