@@ -6,28 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import bus_sides, services
+from tests import bus_sides
 from worker import errors, interfaces
 
 TOPIC = "stocktake_notifications"
-
-
-@pytest.fixture(scope="module")
-def rabbit_url() -> Iterator[str]:
-    with services.rabbit_vhost() as url:
-        yield url
-
-
-@pytest.fixture(params=["double", "fake", "memory", pytest.param("rabbit", marks=pytest.mark.rabbitmq)])
-def side(request: pytest.FixtureRequest) -> Iterator[bus_sides.Side]:
-    if request.param == "double":
-        made: bus_sides.Side = bus_sides.Double()
-    elif request.param == "rabbit":
-        made = bus_sides.Oslo(request.getfixturevalue("rabbit_url"))
-    else:
-        made = bus_sides.Oslo({"fake": "fake://", "memory": "kombu+memory://"}[request.param])
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+from oslo_config import cfg
 
-from tests import invariant
+from tests import bus_sides, invariant, services
 
 
 @pytest.hookimpl(wrapper=True)
@@ -17,3 +18,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         result = yield
         databases.prove()
     return result
+
+
+@pytest.fixture
+def vhost_url() -> Iterator[str]:
+    """Lend a virtual host of RabbitMQ of its own."""
+    with services.rabbit_vhost() as url:
+        yield url
+
+
+@pytest.fixture
+def conf(vhost_url: str) -> cfg.ConfigOpts:
+    """Return a configuration whose bus is that virtual host."""
+    return bus_sides.conf_for(vhost_url)

@@ -19,17 +19,6 @@ pytestmark = pytest.mark.rabbitmq
 
 
 @pytest.fixture
-def vhost_url() -> Iterator[str]:
-    with services.rabbit_vhost() as url:
-        yield url
-
-
-@pytest.fixture
-def conf(vhost_url: str) -> cfg.ConfigOpts:
-    return bus_sides.conf_for(vhost_url)
-
-
-@pytest.fixture
 def telling(conf: cfg.ConfigOpts) -> Iterator[interfaces.Publisher]:
     made = connect.publisher(conf)
     made.open()

@@ -1,0 +1,29 @@
+"""The buses that the suites of consumer and publisher run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import bus_sides, services
+
+
+@pytest.fixture(scope="module")
+def rabbit_url() -> Iterator[str]:
+    """Lend a virtual host of RabbitMQ for the tests of one module."""
+    with services.rabbit_vhost() as url:
+        yield url
+
+
+@pytest.fixture(params=["double", "fake", "memory", pytest.param("rabbit", marks=pytest.mark.rabbitmq)])
+def side(request: pytest.FixtureRequest) -> Iterator[bus_sides.Side]:
+    """Each bus in turn: the double, oslo's in-process fake, kombu's in-process transport, RabbitMQ."""
+    if request.param == "double":
+        made: bus_sides.Side = bus_sides.Double()
+    elif request.param == "rabbit":
+        made = bus_sides.Oslo(request.getfixturevalue("rabbit_url"))
+    else:
+        made = bus_sides.Oslo({"fake": "fake://", "memory": "kombu+memory://"}[request.param])
+    yield made
+    made.close()
