@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from oslo_versionedobjects import base as ovo
 from oslo_versionedobjects import fields as ovo_fields
 
-from objects import exceptions, faults, limits, reading, scalars, stocktake_object
+from objects import exceptions, faults, limits, reading, scalars, stocktake_object, typed
 
 
 class Struct(scalars.Checked[dict[str, int]]):
@@ -29,6 +30,11 @@ class Struct(scalars.Checked[dict[str, int]]):
             return _members(checks, value)
 
         return check
+
+    def typed(self, limit: limits.Limits, /) -> Any:
+        """Return a structure of these members."""
+        members = [(name, member.typed(limit)) for name, member in self.members.items()]
+        return msgspec.defstruct("Figures", members, forbid_unknown_fields=True)
 
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON Schema."""
@@ -112,6 +118,14 @@ class List(_Container, ovo_fields.List[Any]):
         self._check_size(attr, result)
         return result
 
+    def typed(self, limit: limits.Limits, /) -> Any:
+        """Return a bounded list."""
+        return Annotated[list[self.entry.typed(limit)], msgspec.Meta(max_length=getattr(limit, self.limit))]  # type: ignore[misc]
+
+    def filled(self, value: list[Any], limit: limits.Limits, /) -> list[Any]:
+        """Return the list with its entries in normal form."""
+        return [self.entry.filled(entry, limit) for entry in value]
+
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON Schema."""
         return {"type": "array", "items": self.entry.get_schema(), "maxItems": getattr(limits.DEFAULT, self.limit)}
@@ -139,6 +153,14 @@ class Set(_Container, ovo_fields.Set[Any]):
         return result
 
     def to_primitive(self, _obj: ovo.VersionedObject, _attr: str, value: set[Any]) -> list[Any]:  # type: ignore[override]
+        """Return the sorted list."""
+        return sorted(value)
+
+    def typed(self, limit: limits.Limits, /) -> Any:
+        """Return a bounded list."""
+        return List(self.entry, self.limit).typed(limit)
+
+    def filled(self, value: frozenset[Any], _limit: limits.Limits, /) -> list[Any]:
         """Return the sorted list."""
         return sorted(value)
 
@@ -175,6 +197,16 @@ class Dict(_Container, ovo_fields.Dict[Any]):
         for key in result:
             self.key.coerce(obj, attr + faults.item(key), key)
         return result
+
+    def typed(self, limit: limits.Limits, /) -> Any:
+        """Return a bounded dict."""
+        entry = self.entry.typed(limit)
+        entry = entry | None if self.entry_nullable else entry
+        return Annotated[dict[self.key.typed(limit), entry], msgspec.Meta(max_length=getattr(limit, self.limit))]  # type: ignore[misc]
+
+    def filled(self, value: Mapping[str, Any], limit: limits.Limits, /) -> dict[str, Any]:
+        """Return the dict with its values in normal form."""
+        return {key: None if entry is None else self.entry.filled(entry, limit) for key, entry in value.items()}
 
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON Schema."""
@@ -223,6 +255,14 @@ class Object(ovo_fields.Object):
         if self.bare and stocktake_object.KEY_DATA not in value:
             return self.cls(**value)
         return super().from_primitive(obj, attr, value)
+
+    def typed(self, limit: limits.Limits, /) -> Any:
+        """Return the structure of the object, or of its bare fields."""
+        return typed.bare(self.cls, limit) if self.bare else typed.whole(self.cls, limit)
+
+    def filled(self, value: Mapping[str, Any], limit: limits.Limits, /) -> Any:
+        """Return the structure of checked data."""
+        return typed.filled(self.cls, value, limit, bare=self.bare)
 
     def get_schema(self) -> dict[str, Any]:
         """Return a reference into the schema's ``$defs``."""

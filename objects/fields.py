@@ -40,6 +40,15 @@ class Field(ovo_fields.AutoTypedField[_T]):
         """Return the checker of the type."""
         return cast("reading.Check", self.field_type.checker(limit))
 
+    def typed(self, limit: limits.Limits, /) -> Any:
+        """Return the annotation of the type, null included."""
+        own = self.field_type.typed(limit)
+        return own | None if self.nullable else own
+
+    def filled(self, value: Any, limit: limits.Limits, /) -> Any:
+        """Return a checked value in the form that ``typed`` takes."""
+        return None if value is None else self.field_type.filled(value, limit)
+
     def absent(self) -> Callable[[], Any] | None:
         """Return what makes the value of a field that was left out, or None if it may not be."""
         if self.nullable:

@@ -6,8 +6,9 @@ import datetime as dt
 import functools
 import re
 from collections.abc import Callable, Collection
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
+import msgspec
 from oslo_versionedobjects import base as ovo
 from oslo_versionedobjects import fields as ovo_fields
 
@@ -32,6 +33,17 @@ class Checked(ovo_fields.FieldType[_T]):
     def checker(self, limit: limits.Limits, /) -> reading.Check:
         """Return the function that checks a primitive and returns its plain value, or raises Fault."""
         raise NotImplementedError
+
+    def typed(self, limit: limits.Limits, /) -> Any:
+        """Return the annotation by which msgspec takes a primitive that is in normal form and keeps the rule.
+
+        It may refuse what the checker takes, never take what the checker refuses or changes.
+        """
+        raise NotImplementedError
+
+    def filled(self, value: _T, _limit: limits.Limits, /) -> Any:
+        """Return a checked value in the form that ``typed`` takes."""
+        return value
 
     @functools.cached_property
     def _strict(self) -> reading.Check:
@@ -63,6 +75,10 @@ class Integer(Checked[int]):
 
         return check
 
+    def typed(self, _limit: limits.Limits, /) -> Any:
+        """Return a bounded integer."""
+        return Annotated[int, msgspec.Meta(ge=self.minimum, le=self.maximum)]
+
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON Schema."""
         return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
@@ -81,6 +97,10 @@ class Ratio(Checked[float]):
 
         return check
 
+    def typed(self, _limit: limits.Limits, /) -> Any:
+        """Return a bounded float."""
+        return Annotated[float, msgspec.Meta(gt=0, le=RATIO_MAX)]
+
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON Schema."""
         return {"type": "number", "exclusiveMinimum": 0, "maximum": AMOUNT_MAX}
@@ -98,6 +118,10 @@ class Boolean(Checked[bool]):
             raise faults.Fault(f"must be true or false, not {faults.shown(value)}")
 
         return check
+
+    def typed(self, _limit: limits.Limits, /) -> Any:
+        """Return the type."""
+        return bool
 
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON Schema."""
@@ -126,6 +150,10 @@ class String(Checked[str]):
 
         return check
 
+    def typed(self, limit: limits.Limits, /) -> Any:
+        """Return text of a length; bad characters are looked for in the whole message (``Envelope.plain``)."""
+        return Annotated[str, msgspec.Meta(min_length=self.least, max_length=getattr(limit, self.limit))]
+
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON Schema, with the default limit."""
         return {"type": "string", "minLength": self.least, "maxLength": getattr(limits.DEFAULT, self.limit)}
@@ -149,6 +177,11 @@ class Pattern(Checked[str]):
             return normalise(value) if normalise else value
 
         return check
+
+    def typed(self, _limit: limits.Limits, /) -> Any:
+        """Return text of the form, in its normal spelling only."""
+        pattern = self.pattern.replace("A-F", "") if self.normalise else self.pattern
+        return Annotated[str, msgspec.Meta(pattern=rf"\A(?:{pattern})\Z")]
 
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON Schema."""
@@ -186,6 +219,10 @@ class Enum(Checked[str]):
 
         return check
 
+    def typed(self, _limit: limits.Limits, /) -> Any:
+        """Return the words."""
+        return Literal[self.words]
+
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON Schema."""
         return {"type": "string", "enum": list(self.words)}
@@ -203,6 +240,10 @@ class Scalar(Checked[str]):
             return str(number(value)) if type(value) is int else cast("str", text(value))
 
         return check
+
+    def typed(self, limit: limits.Limits, /) -> Any:
+        """Return text: a number is not in normal form."""
+        return String().typed(limit)
 
     def get_schema(self) -> dict[str, Any]:
         """Return the JSON Schema."""
@@ -236,6 +277,14 @@ class DateTime(Checked[dt.datetime]):
 
     def to_primitive(self, _obj: ovo.VersionedObject, _attr: str, value: dt.datetime) -> str:
         """Return the text, to the microsecond."""
+        return value.isoformat(timespec="microseconds")
+
+    def typed(self, _limit: limits.Limits, /) -> Any:
+        """Return text of the form; whether there is such a day is seen by ``checker``."""
+        return Annotated[str, msgspec.Meta(pattern=rf"\A(?:{_MOMENT})\Z")]
+
+    def filled(self, value: dt.datetime, _limit: limits.Limits, /) -> str:
+        """Return the text."""
         return value.isoformat(timespec="microseconds")
 
     def get_schema(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From what the readers of ``objects`` have checked, plain values, to the core's records.
+"""From the structures that casts are read into to the core's records.
 
 What a single field cannot tell is checked here: names that would not be unique, amounts within extra specs, a resize
 without its flavors. Raises Malformed with the path of the field at fault.
@@ -6,13 +6,16 @@ without its flavors. Raises Malformed with the path of the field at fault.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from objects import exceptions, fields, reading
 from worker import errors
 from worker.core import records, usage
 
@@ -20,137 +23,159 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
 MOST = 2147483647
 _CLASS = re.compile(r"[A-Z0-9_]{1,255}")
+_MOMENT = fields.DateTimeField()
+_deterministic = msgspec.json.Encoder(order="deterministic")
 
 
-def microseconds(moment: datetime.datetime) -> int:
-    """Return whole microseconds since 1970 of an aware moment."""
-    return (moment - EPOCH) // MICROSECOND
+def microseconds(text: str, path: str) -> int:
+    """Return whole microseconds since 1970 of a moment as the wire has it; raises Malformed."""
+    try:
+        moment = reading.check(_MOMENT, text, path)
+    except exceptions.InvalidField as error:
+        raise errors.Malformed(str(error), field=error.path) from None
+    return int((moment - EPOCH) // MICROSECOND)
 
 
-def inventory(data: Mapping[str, Any]) -> records.Inventory:
-    """Return an inventory record."""
-    return records.Inventory(**data)
+def _inventories(of: Mapping[str, Any]) -> dict[str, records.Inventory]:
+    return {name: _same(one.data, records.Inventory) for name, one in of.items()}
 
 
-def flavor(data: Mapping[str, Any], path: str) -> records.Flavor:
+def _same(of: Any, record: type[Any]) -> Any:
+    """Return a record of a structure with the same fields."""
+    return msgspec.convert(of, record, from_attributes=True)
+
+
+def flavor(of: Any, path: str) -> records.Flavor:
     """Return a flavor record; raises Malformed if a ``resources:CLASS`` extra spec is no amount."""
-    for key, text in data["extra_specs"].items():
-        if not key.startswith(usage.PREFIX):
-            continue
-        where = f"{path}.extra_specs[{key!r}]"
-        if not _CLASS.fullmatch(key.removeprefix(usage.PREFIX)):
-            raise errors.Malformed(f"{where}: names no resource class (A-Z, 0-9 and _)", field=where)
-        if not _is_amount(text):
-            raise errors.Malformed(f"{where}: must be a whole number from 0 to {MOST}, not {text[:40]!r}", field=where)
-    return records.Flavor(**data)
+    data = of.data
+    for key, text in data.extra_specs.items():
+        if key.startswith(usage.PREFIX):
+            _check_amount(key, text, f"{path}.extra_specs[{key!r}]")
+    return records.Flavor(
+        data.flavorid,
+        data.name,
+        data.vcpus,
+        data.memory_mb,
+        data.root_gb,
+        data.ephemeral_gb,
+        data.swap,
+        data.extra_specs,
+    )
 
 
-def _is_amount(text: str) -> bool:
-    return len(text) <= len(str(MOST)) and usage.is_whole(text) and int(text) <= MOST
+def _check_amount(key: str, text: str, where: str) -> None:
+    if not _CLASS.fullmatch(key.removeprefix(usage.PREFIX)):
+        raise errors.Malformed(f"{where}: names no resource class (A-Z, 0-9 and _)", field=where)
+    if len(text) > len(str(MOST)) or not usage.is_whole(text) or int(text) > MOST:
+        raise errors.Malformed(f"{where}: must be a whole number from 0 to {MOST}, not {text[:40]!r}", field=where)
 
 
-def guest_topology(data: Mapping[str, Any] | None) -> records.GuestTopology | None:
+def guest_topology(of: Any) -> records.GuestTopology | None:
     """Return the NUMA topology of a guest, or None."""
-    if data is None:
+    if of is None:
         return None
-    cells = tuple(records.GuestCell(**cell) for cell in data["cells"])
-    return records.GuestTopology(cells, data["emulator_threads_policy"])
+    cells = tuple(_same(cell.data, records.GuestCell) for cell in of.data.cells)
+    return records.GuestTopology(cells, of.data.emulator_threads_policy)
 
 
-def device_requests(data: list[Any]) -> tuple[records.DeviceRequest, ...]:
+def device_requests(of: Sequence[Any]) -> tuple[records.DeviceRequest, ...]:
     """Return requests for PCI devices."""
-    return tuple(records.DeviceRequest(**{**one, "spec": tuple(one["spec"])}) for one in data)
+    return tuple(_same(one.data, records.DeviceRequest) for one in of)
 
 
-def instance(data: dict[str, Any], path: str = "instance") -> records.Instance:
+def instance(of: Any, path: str = "instance") -> records.Instance:
     """Return an instance record; ``path`` is where it stands among the arguments."""
-    _check_pair(path, data, "host", "node")
-    changed = dict(data)
-    changed["flavor"] = flavor(data["flavor"], f"{path}.flavor")
-    changed["pci_requests"] = device_requests(data["pci_requests"]) if data["pci_requests"] else ()
-    if data["numa_topology"] is not None:
-        changed["numa_topology"] = guest_topology(data["numa_topology"])
-    return records.Instance(**changed)
+    data = of.data
+    _check_name(path, "host", data.host)
+    _check_name(path, "node", data.node)
+    return records.Instance(
+        data.uuid,
+        data.revision,
+        flavor(data.flavor, f"{path}.flavor"),
+        data.project_id,
+        data.user_id,
+        data.display_name,
+        data.host,
+        data.node,
+        data.vm_state,
+        data.task_state,
+        data.os_type,
+        data.volume_backed,
+        guest_topology(data.numa_topology),
+        device_requests(data.pci_requests) if data.pci_requests else (),
+        data.resources,
+    )
 
 
-def host_cells(data: Mapping[str, Any] | None) -> tuple[records.HostCell, ...] | None:
+def host_cells(of: Any) -> tuple[records.HostCell, ...] | None:
     """Return the NUMA cells of a host, or None."""
-    if data is None:
-        return None
-    return tuple(
-        records.HostCell(
-            **{
-                **cell,
-                "siblings": tuple(cell["siblings"]),
-                "mempages": tuple(records.Pages(**pages) for pages in cell["mempages"]),
-            }
-        )
-        for cell in data["cells"]
-    )
+    return None if of is None else tuple(_same(cell.data, records.HostCell) for cell in of.data.cells)
 
 
-def child_provider(data: Mapping[str, Any]) -> records.ChildProvider:
+def child_provider(of: Any) -> records.ChildProvider:
     """Return a provider below the node's root."""
-    inventories = {name: inventory(one) for name, one in data["inventories"].items()}
-    return records.ChildProvider(**{**data, "inventories": inventories, "traits": tuple(data["traits"])})
+    data = of.data
+    return records.ChildProvider(
+        data.uuid, data.name, data.parent_provider_uuid, _inventories(data.inventories), tuple(data.traits)
+    )
 
 
-def _check_pair(path: str, data: Mapping[str, Any], *names: str) -> None:
+def _check_name(path: str, name: str, value: str | None) -> None:
     """Refuse a slash in the name of a host or node: HOST/NODE would be the name of several pairs."""
-    for name in names:
-        if data[name] and "/" in data[name]:
-            raise errors.Malformed(f"{path}.{name}: must not contain a slash", field=f"{path}.{name}")
+    if value is not None and "/" in value:
+        raise errors.Malformed(f"{path}.{name}: must not contain a slash", field=f"{path}.{name}")
 
 
-def compute_node(data: Mapping[str, Any]) -> records.ComputeNode:
+def compute_node(of: Any) -> records.ComputeNode:
     """Return a node's report."""
-    _check_pair("node", data, "host", "hypervisor_hostname")
+    data = of.data
+    _check_name("node", "host", data.host)
+    _check_name("node", "hypervisor_hostname", data.hypervisor_hostname)
     return records.ComputeNode(
-        **{
-            **data,
-            "numa_topology": host_cells(data["numa_topology"]),
-            "pci_devices": tuple(records.Device(**device) for device in data["pci_devices"]),
-            "inventories": {name: inventory(one) for name, one in data["inventories"].items()},
-            "traits": tuple(data["traits"]),
-            "providers": tuple(child_provider(one) for one in data["providers"]),
-        }
+        **{name: getattr(data, name) for name in _FIGURES},
+        numa_topology=host_cells(data.numa_topology),
+        pci_devices=tuple(_same(device.data, records.Device) for device in data.pci_devices),
+        inventories=_inventories(data.inventories),
+        traits=tuple(data.traits),
+        providers=tuple(child_provider(one) for one in data.providers),
     )
 
 
-def move(data: Mapping[str, Any]) -> records.Move:
+_NESTED = frozenset({"numa_topology", "pci_devices", "inventories", "traits", "providers"})
+_FIGURES = tuple(one.name for one in dataclasses.fields(records.ComputeNode) if one.name not in _NESTED)
+
+
+def move(of: Any) -> records.Move:
     """Return a migration record; raises Malformed if a resize lacks one of its flavors."""
-    if data["migration_type"] == "resize":
+    data = of.data
+    if data.migration_type == "resize":
         for name in ("old_flavor", "new_flavor"):
-            if data[name] is None:
+            if getattr(data, name) is None:
                 raise errors.Malformed(f"migration.{name}: is required for a resize", field=f"migration.{name}")
-    _check_pair("migration", data, "source_compute", "source_node", "dest_compute", "dest_node")
-    requests = data["new_pci_requests"]
+    for name in ("source_compute", "source_node", "dest_compute", "dest_node"):
+        _check_name("migration", name, getattr(data, name))
+    requests = data.new_pci_requests
     return records.Move(
-        uuid=data["uuid"],
-        revision=data["revision"],
-        instance_uuid=data["instance_uuid"],
-        status=data["status"],
-        migration_type=data["migration_type"],
-        created_at=microseconds(data["created_at"]),
-        source=_pair(data["source_compute"], data["source_node"]),
-        dest=_pair(data["dest_compute"], data["dest_node"]),
-        old_flavor=_flavor_of_move(data, "old_flavor"),
-        new_flavor=_flavor_of_move(data, "new_flavor"),
-        new_numa_topology=guest_topology(data["new_numa_topology"]),
-        new_pci_requests=None if requests is None else device_requests(requests),
+        data.uuid,
+        data.revision,
+        data.instance_uuid,
+        data.status,
+        data.migration_type,
+        microseconds(data.created_at, "migration.created_at"),
+        _pair(data.source_compute, data.source_node),
+        _pair(data.dest_compute, data.dest_node),
+        None if data.old_flavor is None else flavor(data.old_flavor, "migration.old_flavor"),
+        None if data.new_flavor is None else flavor(data.new_flavor, "migration.new_flavor"),
+        guest_topology(data.new_numa_topology),
+        None if requests is None else device_requests(requests),
     )
-
-
-def _flavor_of_move(data: Mapping[str, Any], name: str) -> records.Flavor | None:
-    return None if data[name] is None else flavor(data[name], f"migration.{name}")
 
 
 def _pair(host: str | None, node: str | None) -> records.Pair | None:
     return records.Pair(host, node) if host and node else None
 
 
-def digest(data: Any) -> str:
+def digest(report: records.ComputeNode) -> str:
     """Return what identifies a report's content: equal for two reports that differ in revision and disabled only."""
-    content = {name: value for name, value in data.items() if name not in {"revision", "disabled"}}
-    text = json.dumps(content, sort_keys=True, default=sorted)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    content = dataclasses.replace(report, revision=0, disabled=False)
+    return hashlib.blake2b(_deterministic.encode(content), digest_size=16).hexdigest()

@@ -42,7 +42,10 @@ class ReplyTo:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Envelope:
-    """A cast or call as its sender meant it; ``reply`` is None for a cast, ``context`` never holds a token."""
+    """A cast or call as its sender meant it; ``reply`` is None for a cast, ``context`` never holds a token.
+
+    ``plain``: it is known that no text in it holds a NUL or a lone surrogate.
+    """
 
     message_id: str
     method: str
@@ -51,6 +54,7 @@ class Envelope:
     namespace: str | None
     context: dict[str, Any]
     reply: ReplyTo | None
+    plain: bool = dataclasses.field(default=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from worker import errors
 
 DIGITS = 4300
@@ -42,23 +44,46 @@ def _integer_or_inf(text: str) -> float:
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
 _LENIENT = json.JSONDecoder(parse_int=_integer_or_inf)
+_quick_decoder = msgspec.json.Decoder()
+_quick_encoder = msgspec.json.Encoder()
 
 
 def parse(text: str, field: str, depth: int) -> dict[str, Any]:
     """Return the object that ``text`` is; Malformed names ``field`` or the one inside it that is at fault."""
+    value = _quick(text)
+    if value is None:
+        value = _strict(text, field, depth)
+    if not isinstance(value, dict):
+        raise errors.Malformed(f"{field}: is not a JSON object", field=field)
+    if text.count("[") + text.count("{") > depth:
+        _check_depth(value, field, depth)
+    return value
+
+
+def _quick(text: str) -> Any:
+    """Return the value of a good text, at the speed of C; None leaves it to the thorough way.
+
+    A name that is given twice is lost in the value, and its quotation marks with it; an escaped one would upset the sum.
+    """
+    if "\\u" in text:
+        return None
     try:
-        value = _STRICT.decode(text)
+        value = _quick_decoder.decode(text)
+        again = _quick_encoder.encode(value)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return None
+    return value if again.count(b'"') == text.count('"') else None
+
+
+def _strict(text: str, field: str, depth: int) -> Any:
+    try:
+        return _STRICT.decode(text)
     except RecursionError:
         raise errors.Malformed(
             f"{field}: nested deeper than {depth} levels ([limits] nesting_depth)", field=field
         ) from None
     except ValueError as error:
         raise _located(text, field, error) from None
-    if not isinstance(value, dict):
-        raise errors.Malformed(f"{field}: is not a JSON object", field=field)
-    if text.count("[") + text.count("{") > depth:
-        _check_depth(value, field, depth)
-    return value
 
 
 def lenient(text: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,11 +24,14 @@ CONTENT_TYPE = "application/json"
 CONTENT_ENCODING = "utf-8"
 VERSION = "2.0"
 CONTEXT = "_context_"
+KEPT = ("request_id", "global_request_id", "user", "project", "project_id", "is_admin")
+"""What is read of a sender's context; of the rest, a token above all, nothing goes any further."""
 REPLY_QUEUE = b"_reply_q"
 UTF8 = frozenset({None, "", "utf-8", "utf8", "us-ascii", "ascii"})
 
 _IDENTITY = re.compile(r"[!-~]{1,64}")
 _METHOD_LENGTH = 255
+_KEPT = {f"{CONTEXT}{name}": name for name in KEPT}
 _MISSING = object()
 
 
@@ -47,7 +50,7 @@ def decode(delivery: interfaces.Delivery, limits: Limits = DEFAULT_LIMITS) -> in
     """Return what a delivery says; raises Malformed, with whatever identity and caller of the message could be read."""
     text = _text(delivery, limits)
     try:
-        inner = _inner(text, limits)
+        inner = _quick_inner(text) or _inner(text, limits)
         return _envelope(strict_json.parse(inner, "oslo.message", limits.depth), inner)
     except errors.Malformed as error:
         known = _known(text)
@@ -140,6 +143,25 @@ def _text(delivery: interfaces.Delivery, limits: Limits) -> str:
         raise errors.Malformed(f"body: is not UTF-8 at byte {error.start}", field="body") from None
 
 
+class _Outer(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a message that is as oslo writes it."""
+
+    version: Literal["2.0"] = msgspec.field(name="oslo.version")
+    message: str = msgspec.field(name="oslo.message")
+
+
+_outer = msgspec.json.Decoder(_Outer)
+
+
+def _quick_inner(text: str) -> str | None:
+    """Return the message in a body that says nothing else and nothing twice, or None."""
+    try:
+        message = _outer.decode(text).message
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    return message if text.count('"oslo.message"') == text.count('"oslo.version"') == 1 else None
+
+
 def _inner(text: str, limits: Limits) -> str:
     outer = strict_json.parse(text, "body", limits.depth)
     if outer.get("oslo.version") != VERSION:
@@ -165,14 +187,14 @@ def _envelope(message: dict[str, Any], text: str) -> interfaces.Envelope:
         raise _fault("method", f"is missing or not a string of 1 to {_METHOD_LENGTH} printable characters")
     if not isinstance(args, dict):
         raise _fault("args", "is missing" if args is _MISSING else "is not an object")
-    context = {name[len(CONTEXT) :]: value for name, value in message.items() if name.startswith(CONTEXT)}
-    context.pop("auth_token", None)
-    if "\\u" in text or not text.isascii():
-        _check_context(context)
+    plain = "\\u" not in text
+    if not plain:
+        _check_context(message)
+    context = {name: message[key] for key, name in _KEPT.items() if key in message}
     version = _optional_text(message, "version")
     namespace = _optional_text(message, "namespace")
     version = "1.0" if version is None else version  # as oslo's own server takes it
-    return interfaces.Envelope(message_id, method, args, version, namespace, context, _reply(message))
+    return interfaces.Envelope(message_id, method, args, version, namespace, context, _reply(message), plain)
 
 
 def _reply(message: dict[str, Any]) -> interfaces.ReplyTo | None:
@@ -218,11 +240,10 @@ def _optional_text(message: dict[str, Any], name: str) -> str | None:
     return value
 
 
-def _check_context(context: dict[str, Any]) -> None:
-    for name, value in context.items():
-        for text in strict_json.texts({name: value}):
-            if not _storable(text):
-                raise _fault(f"{CONTEXT}{name}".encode("ascii", "replace").decode(), "has a NUL or a lone surrogate")
+def _check_context(message: dict[str, Any]) -> None:
+    for name, value in message.items():
+        if name.startswith(CONTEXT) and not all(map(_storable, strict_json.texts({name: value}))):
+            raise _fault(name.encode("ascii", "replace").decode(), "has a NUL or a lone surrogate")
 
 
 def _storable(text: str) -> bool:
