@@ -12,6 +12,8 @@ import json
 import zlib
 from typing import Any
 
+import msgspec
+
 from tests import bus_sides, plain, stands
 from worker import interfaces
 
@@ -55,7 +57,7 @@ def _as_text(delivery: interfaces.Delivery, old: str, new: str) -> interfaces.De
     """Return a cast with a piece of its inner JSON replaced, for what a JSON writer would not write."""
     inner = json.loads(delivery.body)["oslo.message"]
     assert inner.count(old) == 1
-    return dataclasses.replace(delivery, body=stands.wrapped(inner.replace(old, new)))
+    return msgspec.structs.replace(delivery, body=stands.wrapped(inner.replace(old, new)))
 
 
 def _other_object(name: str, value: str) -> interfaces.Delivery:

@@ -5,10 +5,10 @@ Names are small on purpose: ``uid(7)`` is a uuid that ends in 7, a pair is ``pai
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import uuid
 from typing import Any
+
+import msgspec
 
 from tests.fakes import unit_of_work
 from worker import handler
@@ -119,7 +119,7 @@ def a_cause(message_id: str = "m1", method: str = "update_instance", **changes: 
 def a_report(node: records.ComputeNode | None = None, **changes: Any) -> commands.ReportNode:
     """Return a report's command; its digest is made of everything but the revision."""
     node = node or a_node(**changes)
-    digest = json.dumps(dataclasses.asdict(dataclasses.replace(node, revision=0)), default=sorted, sort_keys=True)
+    digest = msgspec.json.encode(msgspec.structs.replace(node, revision=0), order="deterministic").decode()
     return commands.ReportNode(node, digest)
 
 

@@ -6,7 +6,6 @@ without its flavors. Raises Malformed with the path of the field at fault.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import hashlib
 import re
@@ -142,7 +141,7 @@ def compute_node(of: Any) -> records.ComputeNode:
 
 
 _NESTED = frozenset({"numa_topology", "pci_devices", "inventories", "traits", "providers"})
-_FIGURES = tuple(one.name for one in dataclasses.fields(records.ComputeNode) if one.name not in _NESTED)
+_FIGURES = tuple(one.name for one in msgspec.structs.fields(records.ComputeNode) if one.name not in _NESTED)
 
 
 def move(of: Any) -> records.Move:
@@ -177,5 +176,5 @@ def _pair(host: str | None, node: str | None) -> records.Pair | None:
 
 def digest(report: records.ComputeNode) -> str:
     """Return what identifies a report's content: equal for two reports that differ in revision and disabled only."""
-    content = dataclasses.replace(report, revision=0, disabled=False)
+    content = msgspec.structs.replace(report, revision=0, disabled=False)
     return hashlib.blake2b(_deterministic.encode(content), digest_size=16).hexdigest()

@@ -7,7 +7,6 @@ is nobody's fault: DatabaseUnavailable leaves ``process`` and the caller tries t
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import time
@@ -15,6 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from oslo_log import log
 
 from objects import exceptions
@@ -32,11 +32,10 @@ CONFLICTS = 20
 """How often a batch is repeated because another worker was first, before the database counts as away."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, gc=False):
     """What the operator decided; read anew for every batch, since most of it may change while the worker runs."""
 
-    policy: claims.Policy = dataclasses.field(default_factory=claims.Policy)
+    policy: claims.Policy = msgspec.field(default_factory=claims.Policy)
     wire_limits: wire.Limits = wire.DEFAULT_LIMITS
     object_limits: object_limits.Limits = object_limits.DEFAULT
     max_attempts: int = 5
@@ -44,8 +43,7 @@ class Settings:
     host: str = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Order:
+class _Order(msgspec.Struct, frozen=True, gc=False):
     """A delivery that was understood: a task for the handler, or arguments of a read."""
 
     delivery: interfaces.Delivery
@@ -54,8 +52,7 @@ class _Order:
     question: dict[str, Any] | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Refuse:
+class _Refuse(msgspec.Struct, frozen=True, gc=False):
     """A delivery that is parked as it came."""
 
     delivery: interfaces.Delivery
@@ -64,8 +61,7 @@ class _Refuse:
     bare: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """Deliveries that were read, and the settings that were in force then."""
 
     orders: Sequence[_Order | _Refuse]
@@ -107,7 +103,7 @@ class Engine:
             answers += self._group(together, settings)
         for one in read:
             if one.delivery.dead:
-                answers += self._alone(one, dataclasses.replace(settings, max_attempts=1))
+                answers += self._alone(one, msgspec.structs.replace(settings, max_attempts=1))
             elif _is_question(one):  # after the commit; one that fails must not repeat what is committed
                 answers += self._alone(one, settings)
         reporting.batch(answers, time.monotonic() - began)

@@ -6,17 +6,17 @@ world, then everything that changed (set-based), ledger, outbox, inbox marks, co
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from worker import errors, interfaces
 from worker.core import announce, claims, commands, decide, events, lifecycle, records, world
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """What goes into one transaction: tasks to carry out, and messages that are parked as they came."""
 
     tasks: Sequence[commands.Task] = ()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, Self
+
+import msgspec
 
 from worker.core import commands, events, records, world
 
@@ -12,8 +13,7 @@ IDLE = 1.0
 """Seconds for which a consumer waits for a first delivery."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One message as it came off a queue, undecoded and unacknowledged.
 
     ``tag`` is the transport's own handle and means nothing outside the consumer that made it.
@@ -23,7 +23,7 @@ class Delivery:
 
     tag: Any
     body: bytes
-    headers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    headers: Mapping[str, Any] = msgspec.field(default_factory=dict)
     content_type: str | None = None
     content_encoding: str | None = None
     redelivered: bool = False
@@ -31,8 +31,7 @@ class Delivery:
     death_reason: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ReplyTo:
+class ReplyTo(msgspec.Struct, frozen=True, gc=False):
     """Where a call waits for its answer; ``timeout`` is the caller's call-monitor interval in seconds or None."""
 
     msg_id: str
@@ -40,8 +39,7 @@ class ReplyTo:
     timeout: float | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """A cast or call as its sender meant it; ``reply`` is None for a cast, ``context`` never holds a token.
 
     ``plain``: it is known that no text in it holds a NUL or a lone surrogate.
@@ -54,11 +52,10 @@ class Envelope:
     namespace: str | None
     context: dict[str, Any]
     reply: ReplyTo | None
-    plain: bool = dataclasses.field(default=False, compare=False)
+    plain: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RemoteFailure:
+class RemoteFailure(msgspec.Struct, frozen=True, gc=False):
     """An error for the caller of a read method: a class of ``module`` that the caller can rebuild from the message."""
 
     exc_class: str
@@ -66,8 +63,7 @@ class RemoteFailure:
     module: str = "objects.exceptions"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """One notification ready to be published: oslo's ``messagingv2`` frame without its wire envelope.
 
     ``payload`` is the primitive of a versioned object, as plain data or as JSON text that is passed on as it is.
@@ -119,8 +115,7 @@ class Publisher(Protocol):
         """Drop the connection; never raises."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """What the inbox knows of a message: its outcome's word and, for a call, the whole answer as JSON text."""
 
     message_id: str
@@ -129,8 +124,7 @@ class Mark:
     reply: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ParkedMessage:
+class ParkedMessage(msgspec.Struct, frozen=True, gc=False):
     """A message that could not be applied, as it is kept; ``body`` is free of secrets, ``parked_at`` in microseconds.
 
     ``id`` is the parking number (None before it is stored). ``host`` and ``cause`` go into its notification only: the
@@ -147,7 +141,7 @@ class ParkedMessage:
     error: str | None = None
     traceback: str | None = None
     attempts: int = 1
-    headers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    headers: Mapping[str, Any] = msgspec.field(default_factory=dict)
     id: int | None = None
     host: str = ""
     cause: commands.Cause | None = None
@@ -235,8 +229,7 @@ class Library(Protocol):
         """Return the InstanceUsage primitive; moves are overdue as of ``now`` (microseconds)."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What became of one delivery; ``to`` is None for a cast. ``word`` is the outcome's, or ``read``."""
 
     delivery: Delivery

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from tests import builders
@@ -147,7 +147,7 @@ def test_everything_of_a_book_comes_back(place: units_of_work.Place) -> None:
     save(place, a_world(book))
 
     assert {holding.side for holding in book.holdings} == {"source", "destination"}
-    assert stored_book(place) == dataclasses.replace(book, generation=1)
+    assert stored_book(place) == msgspec.structs.replace(book, generation=1)
 
 
 def test_a_tombstone_comes_back(place: units_of_work.Place) -> None:
@@ -155,7 +155,7 @@ def test_a_tombstone_comes_back(place: units_of_work.Place) -> None:
 
     save(place, a_world(book))
 
-    assert stored_book(place) == dataclasses.replace(book, generation=1)
+    assert stored_book(place) == msgspec.structs.replace(book, generation=1)
 
 
 def test_everything_of_a_node_comes_back(place: units_of_work.Place) -> None:
@@ -163,7 +163,7 @@ def test_everything_of_a_node_comes_back(place: units_of_work.Place) -> None:
 
     save(place, a_world(node))
 
-    assert stored_node(place) == dataclasses.replace(node, generation=1)
+    assert stored_node(place) == msgspec.structs.replace(node, generation=1)
 
 
 def test_a_node_that_was_never_reported_comes_back(place: units_of_work.Place) -> None:
@@ -171,7 +171,7 @@ def test_a_node_that_was_never_reported_comes_back(place: units_of_work.Place) -
 
     save(place, a_world(node))
 
-    assert stored_node(place) == dataclasses.replace(node, generation=1)
+    assert stored_node(place) == msgspec.structs.replace(node, generation=1)
 
 
 def test_everything_of_an_account_comes_back(place: units_of_work.Place) -> None:
@@ -179,7 +179,7 @@ def test_everything_of_an_account_comes_back(place: units_of_work.Place) -> None
 
     save(place, a_world(account))
 
-    assert stored_account(place) == dataclasses.replace(account, generation=1)
+    assert stored_account(place) == msgspec.structs.replace(account, generation=1)
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_the_full_records_leave_no_field_at_its_default(kind: object) -> None:
 
     silent = {"generation", "deleted"}
     defaults = {
-        field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        for field in dataclasses.fields(record)
+        field.name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        for field in msgspec.structs.fields(record)
     }
     assert [name for name, default in defaults.items() if name not in silent and getattr(record, name) == default] == []
 
@@ -219,10 +219,10 @@ def test_a_change_without_a_report_keeps_the_last_one(place: units_of_work.Place
     save(place, books)
     first = stored_node(place)
 
-    save_change(place, first, dataclasses.replace(first, sequence=10, digest="other"))
+    save_change(place, first, msgspec.structs.replace(first, sequence=10, digest="other"))
 
     assert dict(place.reports()) == {builders.NODE: report}
-    assert stored_node(place) == dataclasses.replace(first, sequence=10, digest="other", generation=2)
+    assert stored_node(place) == msgspec.structs.replace(first, sequence=10, digest="other", generation=2)
 
 
 def test_an_unknown_pair_has_an_empty_account(place: units_of_work.Place) -> None:
@@ -260,9 +260,10 @@ def test_nothing_asked_for_is_nothing_found(place: units_of_work.Place) -> None:
 
 def test_a_node_is_found_by_its_account_once(place: units_of_work.Place) -> None:
     rival = full_records.a_full_node(pair=builders.pair("h1"))
-    rival = dataclasses.replace(rival, uuid=builders.uid(501))
+    rival = msgspec.structs.replace(rival, uuid=builders.uid(501))
     save(
-        place, a_world(full_records.a_full_node(), rival, dataclasses.replace(rival, uuid=builders.uid(502), pair=None))
+        place,
+        a_world(full_records.a_full_node(), rival, msgspec.structs.replace(rival, uuid=builders.uid(502), pair=None)),
     )
 
     with place.unit() as unit:
@@ -275,8 +276,7 @@ def test_a_node_is_found_by_the_pair_of_its_newest_report_only(place: units_of_w
     save(place, a_world(full_records.a_full_node()))
     first = stored_node(place)
 
-    save_change(place, first, dataclasses.replace(first, pair=builders.pair("h2")))
-
+    save_change(place, first, msgspec.structs.replace(first, pair=builders.pair("h2")))
     with place.unit() as unit:
         assert list(unit.books.nodes((), [builders.account_of("h1")])) == []
         assert [node.uuid for node in unit.books.nodes((), [builders.account_of("h2")])] == [builders.NODE]
@@ -288,7 +288,7 @@ def test_residents_are_those_that_hold_something_there_now(place: units_of_work.
     with place.unit() as unit:
         before = [set(unit.books.residents([builders.account_of(host)])) for host in ("h1", "h2")]
 
-    ended = holdings.refreshed(dataclasses.replace(first, moves=()))
+    ended = holdings.refreshed(msgspec.structs.replace(first, moves=()))
     save_change(place, first, ended)
 
     with place.unit() as unit:
@@ -312,10 +312,10 @@ def test_what_did_not_change_is_not_written(place: units_of_work.Place) -> None:
 def test_a_book_that_is_not_as_it_was_read_is_a_conflict(place: units_of_work.Place) -> None:
     save(place, a_world(full_records.a_full_book()))
     first = stored_book(place)
-    save_change(place, first, dataclasses.replace(first, revision=8))
+    save_change(place, first, msgspec.structs.replace(first, revision=8))
 
     with pytest.raises(errors.Conflict):
-        save_change(place, first, dataclasses.replace(first, revision=9))
+        save_change(place, first, msgspec.structs.replace(first, revision=9))
 
     assert stored_book(place).revision == 8
 
@@ -323,10 +323,10 @@ def test_a_book_that_is_not_as_it_was_read_is_a_conflict(place: units_of_work.Pl
 def test_an_account_that_is_not_as_it_was_read_is_a_conflict(place: units_of_work.Place) -> None:
     save(place, a_world(full_records.an_account()))
     first = stored_account(place)
-    save_change(place, first, dataclasses.replace(first, used={"VCPU": 3}))
+    save_change(place, first, msgspec.structs.replace(first, used={"VCPU": 3}))
 
     with pytest.raises(errors.Conflict):
-        save_change(place, first, dataclasses.replace(first, used={"VCPU": 4}))
+        save_change(place, first, msgspec.structs.replace(first, used={"VCPU": 4}))
 
     assert stored_account(place).used == {"VCPU": 3}
 
@@ -335,12 +335,12 @@ def test_an_account_that_is_not_as_it_was_read_is_a_conflict(place: units_of_wor
 def test_a_node_that_is_not_as_it_was_read_is_a_conflict(place: units_of_work.Place, change: dict[str, int]) -> None:
     save(place, a_world(full_records.a_full_node()))
     first = stored_node(place)
-    save_change(place, first, dataclasses.replace(first, failed_builds=7))
+    save_change(place, first, msgspec.structs.replace(first, failed_builds=7))
 
     with pytest.raises(errors.Conflict):
-        save_change(place, first, dataclasses.replace(first, **change))  # type: ignore[arg-type]
+        save_change(place, first, msgspec.structs.replace(first, **change))
 
-    assert stored_node(place) == dataclasses.replace(first, failed_builds=7, generation=2)
+    assert stored_node(place) == msgspec.structs.replace(first, failed_builds=7, generation=2)
 
 
 @pytest.mark.parametrize("kind", [full_records.a_full_book, full_records.a_full_node, full_records.an_account])
@@ -381,8 +381,8 @@ def test_parked_messages_get_numbers(place: units_of_work.Place) -> None:
     assert first.id is not None
     assert second.id is not None
     assert first.id < second.id
-    assert dataclasses.replace(first, id=None) == full_records.a_parked_message("m1")
-    assert dataclasses.replace(second, id=None) == full_records.a_parked_message(None)
+    assert msgspec.structs.replace(first, id=None) == full_records.a_parked_message("m1")
+    assert msgspec.structs.replace(second, id=None) == full_records.a_parked_message(None)
 
 
 def test_a_unit_may_be_entered_again(place: units_of_work.Place) -> None:

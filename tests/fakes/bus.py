@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from worker import errors, interfaces
 
@@ -79,7 +80,7 @@ class Consumer:
 
     def close(self) -> None:
         back = [
-            dataclasses.replace(delivery, tag=self._broker.next_tag(), redelivered=True)
+            msgspec.structs.replace(delivery, tag=self._broker.next_tag(), redelivered=True)
             for delivery in self._unsettled.values()
         ]
         self._broker.queue.extendleft(reversed(back))

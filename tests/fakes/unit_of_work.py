@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self, TypeVar
 
+import msgspec
+
 from worker import errors, interfaces
 from worker.core import events, records, world
 
@@ -209,19 +211,19 @@ def _forget(store: Store, message_id: str) -> None:
 def _put_book(store: Store, book: records.Book) -> None:
     stored = store.books.get(book.uuid)
     _check(f"instance {book.uuid}", stored.generation if stored is not None else 0, book.generation)
-    store.books[book.uuid] = dataclasses.replace(book, generation=book.generation + 1)
+    store.books[book.uuid] = msgspec.structs.replace(book, generation=book.generation + 1)
 
 
 def _put_account(store: Store, account: records.Account) -> None:
     stored = store.accounts.get(account.id)
     _check(f"account {account.pair}", stored.generation if stored is not None else 0, account.generation)
-    store.accounts[account.id] = dataclasses.replace(account, generation=account.generation + 1)
+    store.accounts[account.id] = msgspec.structs.replace(account, generation=account.generation + 1)
 
 
 def _put_node(store: Store, node: records.Node) -> None:
     stored = store.nodes.get(node.uuid)
     _check(f"node {node.uuid}", stored.generation if stored is not None else 0, node.generation)
-    store.nodes[node.uuid] = dataclasses.replace(node, generation=node.generation + 1)
+    store.nodes[node.uuid] = msgspec.structs.replace(node, generation=node.generation + 1)
 
 
 def _check(what: str, stored: int, read: int) -> None:
@@ -231,4 +233,4 @@ def _check(what: str, stored: int, read: int) -> None:
 
 def _park(store: Store, messages: Sequence[interfaces.ParkedMessage]) -> None:
     for message in messages:
-        store.parked.append(dataclasses.replace(message, id=len(store.parked) + 1))
+        store.parked.append(msgspec.structs.replace(message, id=len(store.parked) + 1))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -57,7 +57,7 @@ def park(bind: sa.Engine, message: interfaces.ParkedMessage) -> interfaces.Parke
         unit.parked.add([message])
         unit.commit()
     (kept,) = parked.listed(bind)
-    return dataclasses.replace(kept, id=None)
+    return msgspec.structs.replace(kept, id=None)
 
 
 def handle(bind: sa.Engine, *orders: commands.Command) -> None:
@@ -121,7 +121,7 @@ def test_a_body_that_does_not_fit_once_it_is_written_out_is_parked_in_part(narro
 
 
 def test_a_traceback_of_any_length_is_parked(bind: sa.Engine) -> None:
-    endless = dataclasses.replace(a_message(b"x"), traceback="\ud800" * 3_000_000, reason="y" * 17_000_000)
+    endless = msgspec.structs.replace(a_message(b"x"), traceback="\ud800" * 3_000_000, reason="y" * 17_000_000)
 
     kept = park(bind, endless)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests import builders
@@ -55,8 +55,8 @@ def test_a_failed_commit_leaves_everything_as_it_was() -> None:
 
 def test_a_command_that_cannot_be_carried_out_leaves_everything_as_it_was() -> None:
     unit = unit_of_work.UnitOfWork()
-    broken = builders.a_task(commands.UpdateInstance(builders.an_instance()), "m2")
-    object.__setattr__(broken, "command", commands.UpdateInstance(None))  # type: ignore[arg-type]
+    whole = builders.a_task(commands.UpdateInstance(builders.an_instance()), "m2")
+    broken = msgspec.structs.replace(whole, command=commands.UpdateInstance(None))  # type: ignore[arg-type]
 
     with pytest.raises(AttributeError):
         _handle(handler.Batch([_task(), broken]), unit)
@@ -376,7 +376,7 @@ class _Renamed(unit_of_work.Books):
         """Return the node by the name it had, then by the one it has."""
         self.looks += 1
         pair = builders.pair("h1" if self.looks == 1 else "h9")
-        return [dataclasses.replace(node, pair=pair) for node in super().nodes(uuids, accounts)]
+        return [msgspec.structs.replace(node, pair=pair) for node in super().nodes(uuids, accounts)]
 
 
 def test_a_node_renamed_between_the_two_looks_is_a_conflict() -> None:

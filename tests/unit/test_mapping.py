@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from objects import payloads, usages
@@ -108,7 +108,7 @@ def test_a_provider_shows_what_it_has_and_what_is_held() -> None:
     }  # fmt: skip
     assert data["inventories"]["VCPU"]["stocktake_object.data"]["allocation_ratio"] == 16.0
     assert (data["sequence"], data["generation"], data["delta"]) == (4, 5, {"VCPU": -2})
-    assert data["causes"][0]["stocktake_object.data"] == dataclasses.asdict(CAUSE)
+    assert data["causes"][0]["stocktake_object.data"] == msgspec.structs.asdict(CAUSE)
 
 
 def test_a_long_reason_is_cut_to_what_a_payload_takes() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
+
+import msgspec
 
 from worker.core import commands, events, holdings, providers, records, resources, world
 
@@ -20,7 +21,7 @@ def answered(books: world.World, outcome: events.Outcome) -> events.Outcome:
     if node_uuid is None and outcome.account is not None:
         node_uuid = books.provider_uuid(outcome.account)
     node = books.nodes.get(node_uuid or "")
-    return dataclasses.replace(outcome, node_uuid=node_uuid, sequence=node.sequence if node is not None else None)
+    return msgspec.structs.replace(outcome, node_uuid=node_uuid, sequence=node.sequence if node is not None else None)
 
 
 def _touched_accounts(books: world.World) -> Iterator[str]:
@@ -81,7 +82,7 @@ def _view(books: world.World, node: records.Node) -> providers.View | None:
 
 def _emptied(view: providers.View | None) -> providers.View | None:
     """Return what is left to say of a provider that is gone: its name."""
-    return None if view is None else dataclasses.replace(view, inventories={}, used={}, settled={})
+    return None if view is None else msgspec.structs.replace(view, inventories={}, used={}, settled={})
 
 
 def _allocation_changes(books: world.World) -> Iterator[events.AllocationChanged]:

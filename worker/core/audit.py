@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import msgspec
 
 from worker.core import commands, events, holdings, lifecycle, records, resources, stats, world
 
@@ -24,7 +24,7 @@ def recount(books: world.World, cause: commands.Cause, command: commands.AuditNo
     if node.pair is None:
         return
     # A sender's clock that is ahead must not keep later audits out.
-    books.put_node(dataclasses.replace(node, audited_at=min(command.taken_at, books.now + AHEAD)), cause)
+    books.put_node(msgspec.structs.replace(node, audited_at=min(command.taken_at, books.now + AHEAD)), cause)
     account = books.account(node.pair)
     _find_differences(books, account, cause)
     if command.instances is not None:
@@ -76,7 +76,7 @@ def _find_differences(books: world.World, account: records.Account, cause: comma
     for book in residents:
         if book.record is not None and stats.counted_on(book) == account.pair:
             counters = dict(stats.counted(counters, stats.keys(book.record), 1))
-    recounted = dataclasses.replace(account, used=used, settled=settled, counters=counters)
+    recounted = msgspec.structs.replace(account, used=used, settled=settled, counters=counters)
     if recounted == account:
         return
     change, moved = resources.subtract(used, account.used), resources.subtract(settled, account.settled)
@@ -101,8 +101,8 @@ def _find_missing(books: world.World, cause: commands.Cause, command: commands.A
         text = f"instance {book.uuid} is on record at {pair} but not in the audit's list; {fate}"
         _find(books, node, cause, MISSING_INSTANCE, text, instance_uuid=book.uuid)
         if command.authoritative:
-            nowhere = dataclasses.replace(record, host=None, node=None)
-            books.put_book(dataclasses.replace(book, record=nowhere), cause)
+            nowhere = msgspec.structs.replace(record, host=None, node=None)
+            books.put_book(msgspec.structs.replace(book, record=nowhere), cause)
 
 
 def _find_moves(books: world.World, book: records.Book, node: records.Node, cause: commands.Cause) -> None:

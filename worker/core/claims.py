@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+
+import msgspec
 
 from worker.core import records, resources
 
@@ -12,8 +13,7 @@ LOCAL = "local"
 NONE = "none"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True, gc=False):
     """What the operator decided; durations in microseconds.
 
     ``claims``: ``all`` tests every class, ``local`` only what no flavor says (Placement has decided on the rest),

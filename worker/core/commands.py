@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import msgspec
 
 from worker.core import records
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ReportNode:
+class ReportNode(msgspec.Struct, frozen=True, gc=False):
     """The node exists and has this much; ``digest`` identifies the report's content without its revision."""
 
     node: records.ComputeNode
     digest: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RemoveNode:
+class RemoveNode(msgspec.Struct, frozen=True, gc=False):
     """The node is gone."""
 
     node_uuid: str
     revision: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class SetNodeDisabled:
+class SetNodeDisabled(msgspec.Struct, frozen=True, gc=False):
     """No new instances are to be placed there, or they may be again."""
 
     node_uuid: str
@@ -34,24 +32,21 @@ class SetNodeDisabled:
     revision: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RecordBuild:
+class RecordBuild(msgspec.Struct, frozen=True, gc=False):
     """A build on the node succeeded or failed."""
 
     node_uuid: str
     succeeded: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ClaimInstance:
+class ClaimInstance(msgspec.Struct, frozen=True, gc=False):
     """Admit a new or unshelved instance on the node it names."""
 
     instance: records.Instance
     limits: records.Limits | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class AbortClaim:
+class AbortClaim(msgspec.Struct, frozen=True, gc=False):
     """Withdraw a build's claim, or with ``migration_uuid`` a move's."""
 
     instance_uuid: str
@@ -59,23 +54,20 @@ class AbortClaim:
     migration_uuid: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class UpdateInstance:
+class UpdateInstance(msgspec.Struct, frozen=True, gc=False):
     """What the instance is now: a fact."""
 
     instance: records.Instance
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class DeleteInstance:
+class DeleteInstance(msgspec.Struct, frozen=True, gc=False):
     """The instance is gone for good."""
 
     instance_uuid: str
     revision: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ClaimMigration:
+class ClaimMigration(msgspec.Struct, frozen=True, gc=False):
     """Admit a move at its destination; the instance in it is a fact."""
 
     migration: records.Move
@@ -83,16 +75,14 @@ class ClaimMigration:
     limits: records.Limits | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class UpdateMigration:
+class UpdateMigration(msgspec.Struct, frozen=True, gc=False):
     """What the move, and the instance, are now: facts."""
 
     migration: records.Move
     instance: records.Instance | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class AttachDevices:
+class AttachDevices(msgspec.Struct, frozen=True, gc=False):
     """Claim PCI devices for a running instance."""
 
     instance_uuid: str
@@ -100,8 +90,7 @@ class AttachDevices:
     revision: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class DetachDevices:
+class DetachDevices(msgspec.Struct, frozen=True, gc=False):
     """Give the devices of these requests back."""
 
     instance_uuid: str
@@ -109,8 +98,7 @@ class DetachDevices:
     revision: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class AuditNode:
+class AuditNode(msgspec.Struct, frozen=True, gc=False):
     """Recount the node; with the sender's full list of its instances, compare; ``taken_at`` in microseconds."""
 
     node_uuid: str
@@ -125,8 +113,7 @@ Command = (
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """Which message changed a figure, and on whose behalf."""
 
     message_id: str
@@ -139,8 +126,7 @@ class Cause:
     revision: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Task:
+class Task(msgspec.Struct, frozen=True, gc=False):
     """One message's command with its cause; ``wants_reply`` for a call, whose outcome is kept for a redelivery."""
 
     message_id: str
@@ -149,8 +135,7 @@ class Task:
     wants_reply: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(msgspec.Struct, frozen=True, gc=False):
     """What a command reads: instances and nodes by uuid, pairs by name."""
 
     instances: frozenset[str] = frozenset()

@@ -6,9 +6,10 @@ only claims look at what is free.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import msgspec
 
 from worker.core import audit, claims, commands, events, holdings, lifecycle, providers, records, resources, world
 
@@ -31,12 +32,12 @@ def with_record(book: records.Book, record: records.Instance) -> records.Book:
     """Return the book with a newer record; of a deleted instance only the tombstone stays."""
     if record.vm_state == lifecycle.DELETED:
         return tombstone(book, record.revision)
-    return book.with_record(record)
+    return msgspec.structs.replace(book, revision=record.revision, record=record)
 
 
 def tombstone(book: records.Book, revision: int) -> records.Book:
     """Return the book of an instance that is gone for good; who owned it stays for its last notification."""
-    return dataclasses.replace(book, revision=revision, deleted=True, moves=())
+    return msgspec.structs.replace(book, revision=revision, deleted=True, moves=())
 
 
 ENDED_MOVES = 50
@@ -47,7 +48,7 @@ def with_move(book: records.Book, move: records.Move) -> records.Book:
     """Return the book with newer knowledge of one move; of one that has ended only its end is kept."""
     others = [known for known in book.moves if known.uuid != move.uuid]
     if move.status in lifecycle.TERMINAL:
-        move = dataclasses.replace(
+        move = msgspec.structs.replace(
             move, old_flavor=None, new_flavor=None, new_numa_topology=None, new_pci_requests=None
         )
     moves = [*others, move]
@@ -55,7 +56,7 @@ def with_move(book: records.Book, move: records.Move) -> records.Book:
     if len(ended) > ENDED_MOVES:
         ended.sort(key=lambda known: (known.created_at, known.uuid))
         moves = [known for known in moves if known not in ended[:-ENDED_MOVES]]
-    return dataclasses.replace(book, moves=tuple(moves))
+    return msgspec.structs.replace(book, moves=tuple(moves))
 
 
 def find_move(book: records.Book, uuid: str) -> records.Move | None:
@@ -82,7 +83,7 @@ def report_node(books: world.World, task: commands.Task, command: commands.Repor
     node = books.node(report.uuid)
     if report.revision <= node.revision:
         return events.Outcome(events.STALE, task.message_id, node_uuid=node.uuid)
-    changed = dataclasses.replace(_with_disabled(node, report.disabled, report.revision), revision=report.revision)
+    changed = msgspec.structs.replace(_with_disabled(node, report.disabled, report.revision), revision=report.revision)
     news = command.digest != node.digest
     if news:
         changed = _with_report(changed, command)
@@ -95,13 +96,13 @@ def report_node(books: world.World, task: commands.Task, command: commands.Repor
 
 def _with_report(node: records.Node, command: commands.ReportNode) -> records.Node:
     report = command.node
-    return dataclasses.replace(node, pair=report.pair, capacity=providers.capacity(report), digest=command.digest)
+    return msgspec.structs.replace(node, pair=report.pair, capacity=providers.capacity(report), digest=command.digest)
 
 
 def _with_disabled(node: records.Node, disabled: bool, revision: int) -> records.Node:
     if revision <= node.disabled_revision:
         return node
-    return dataclasses.replace(node, disabled=disabled, disabled_revision=revision)
+    return msgspec.structs.replace(node, disabled=disabled, disabled_revision=revision)
 
 
 def remove_node(books: world.World, task: commands.Task, command: commands.RemoveNode) -> events.Outcome:
@@ -109,11 +110,11 @@ def remove_node(books: world.World, task: commands.Task, command: commands.Remov
     node = books.node(command.node_uuid)
     if command.revision <= node.removed_revision:
         return events.Outcome(events.STALE, task.message_id, node_uuid=node.uuid)
-    removed = dataclasses.replace(node, removed_revision=command.revision)
+    removed = msgspec.structs.replace(node, removed_revision=command.revision)
     if node.live and removed.live:
         books.put_node(removed, task.cause)
         return events.Outcome(events.STALE, task.message_id, node_uuid=node.uuid, reason="a newer report is on record")
-    books.put_node(dataclasses.replace(removed, failed_builds=0), task.cause)
+    books.put_node(msgspec.structs.replace(removed, failed_builds=0), task.cause)
     audit.find_leftovers(books, books.node(node.uuid), task.cause)
     return events.Outcome(events.APPLIED, task.message_id, node_uuid=node.uuid)
 
@@ -133,7 +134,7 @@ def record_build(books: world.World, task: commands.Task, command: commands.Reco
     node = books.node(command.node_uuid)
     failed = 0 if command.succeeded else node.failed_builds + 1
     if failed != node.failed_builds:
-        books.put_node(dataclasses.replace(node, failed_builds=failed), task.cause)
+        books.put_node(msgspec.structs.replace(node, failed_builds=failed), task.cause)
     return events.Outcome(events.APPLIED, task.message_id, node_uuid=node.uuid)
 
 
@@ -157,8 +158,7 @@ def claim_migration(books: world.World, task: commands.Task, command: commands.C
     return _admit(books, task, book, wanted, _Ask(book.uuid, move.dest, move, move.new_pci_requests or ()))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Ask:
+class _Ask(msgspec.Struct, frozen=True, gc=False):
     """What a claim is for: a place on ``pair``, for an instance or for its ``move``."""
 
     instance_uuid: str
@@ -263,7 +263,7 @@ def abort_claim(books: world.World, task: commands.Task, command: commands.Abort
         return _abort_build(books, task, book, command.revision)
     known = find_move(book, command.migration_uuid)
     base = known or records.Move(command.migration_uuid, command.revision, book.uuid, "error")
-    move = dataclasses.replace(base, status="error", revision=command.revision)
+    move = msgspec.structs.replace(base, status="error", revision=command.revision)
     if book.deleted or not lifecycle.supersedes(move, known):
         return _answer(books, task, events.STALE, book)
     return _answer(books, task, events.APPLIED, books.put_book(with_move(book, move), task.cause))
@@ -274,8 +274,8 @@ def _abort_build(books: world.World, task: commands.Task, book: records.Book, re
         return _answer(books, task, events.STALE, book)
     record = book.record
     if record is not None:
-        record = dataclasses.replace(record, revision=revision, host=None, node=None)
-    aborted = dataclasses.replace(book, revision=revision, record=record)
+        record = msgspec.structs.replace(record, revision=revision, host=None, node=None)
+    aborted = msgspec.structs.replace(book, revision=revision, record=record)
     return _answer(books, task, events.APPLIED, books.put_book(aborted, task.cause))
 
 
@@ -322,7 +322,7 @@ def attach_devices(books: world.World, task: commands.Task, command: commands.At
     pair = book.record.pair if book.record is not None else None
     ask = _Ask(book.uuid, pair, None, command.requests)
     reasons = _devices(ask) or ("no device is asked for",)
-    outcome = dataclasses.replace(_answer(books, task, events.REFUSED, book), reason="; ".join(reasons))
+    outcome = msgspec.structs.replace(_answer(books, task, events.REFUSED, book), reason="; ".join(reasons))
     _announce_claim(books, task, ask, outcome, resources.NOTHING)
     return outcome
 

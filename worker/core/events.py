@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+
+import msgspec
 
 from worker.core import commands, providers, records, resources
 
@@ -13,8 +14,7 @@ DELETE = "delete"
 EXISTS = "exists"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ProviderChanged:
+class ProviderChanged(msgspec.Struct, frozen=True, gc=False):
     """A transaction changed a provider; ``change`` is create, update, delete, or exists for a mere snapshot.
 
     ``node`` has the sequence of this notification, ``generation`` is that of its row once it is stored.
@@ -29,8 +29,7 @@ class ProviderChanged:
     causes: tuple[commands.Cause, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class AllocationChanged:
+class AllocationChanged(msgspec.Struct, frozen=True, gc=False):
     """What a consumer holds is now this, by provider uuid; nothing at all when it is empty."""
 
     consumer_uuid: str
@@ -44,8 +43,7 @@ class AllocationChanged:
     causes: tuple[commands.Cause, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ClaimDecided:
+class ClaimDecided(msgspec.Struct, frozen=True, gc=False):
     """A claim was accepted or refused."""
 
     accepted: bool
@@ -60,8 +58,7 @@ class ClaimDecided:
     causes: tuple[commands.Cause, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, gc=False):
     """Something does not add up, or a move is overdue."""
 
     kind: str
@@ -70,12 +67,11 @@ class Found:
     node_uuid: str | None
     instance_uuid: str | None = None
     migration_uuid: str | None = None
-    detail: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    detail: Mapping[str, str] = msgspec.field(default_factory=dict)
     causes: tuple[commands.Cause, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(msgspec.Struct, frozen=True, gc=False):
     """A message was parked."""
 
     message_id: str | None
@@ -91,8 +87,7 @@ class Parked:
 Event = ProviderChanged | AllocationChanged | ClaimDecided | Found | Parked
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of the ledger: by how much one message changed one figure of one account.
 
     ``kind`` is holding, reserved (what the host keeps for itself), capacity (what the node has) or recount.
@@ -107,8 +102,7 @@ class Entry:
     cause: commands.Cause
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The answer to one cast or call (contract, section 4)."""
 
     outcome: str
@@ -117,7 +111,7 @@ class Outcome:
     node_uuid: str | None = None
     sequence: int | None = None
     reason: str | None = None
-    detail: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    detail: Mapping[str, object] = msgspec.field(default_factory=dict)
 
 
 APPLIED = "applied"

@@ -6,7 +6,7 @@ takes from an account.
 
 from __future__ import annotations
 
-import dataclasses
+import msgspec
 
 from worker.core import lifecycle, records, resources, usage
 
@@ -86,7 +86,7 @@ def _holding(
 def refreshed(book: records.Book) -> records.Book:
     """Return the book with its holdings worked out anew; the very same book when they are as before."""
     now = held(book)
-    return book if now == book.holdings else dataclasses.replace(book, holdings=now)
+    return book if now == book.holdings else msgspec.structs.replace(book, holdings=now)
 
 
 def amounts_on(holdings: tuple[records.Holding, ...], account: str) -> resources.Amounts:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+
+import msgspec
 
 from worker.core import records, resources
 
@@ -15,8 +16,7 @@ ALWAYS = ("COMPUTE_NODE", "OWNER_NOVA")
 DISABLED = "COMPUTE_STATUS_DISABLED"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True, gc=False):
     """What the world outside sees of one node's root provider."""
 
     name: str

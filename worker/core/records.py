@@ -6,10 +6,11 @@ service and hypervisor is written ``(host, node)``; its account is kept under a 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import uuid
 from collections.abc import Mapping
+
+import msgspec
 
 from worker.core import resources
 
@@ -17,8 +18,7 @@ NEVER = -1
 """The revision of a record that nobody has sent yet: below every real one."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True, gc=False):
     """A hypervisor as instances and moves name it: compute service and hypervisor_hostname."""
 
     host: str
@@ -35,8 +35,7 @@ def account_id(host: str, node: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"stocktake:{host}/{node}"))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Inventory:
+class Inventory(msgspec.Struct, frozen=True, gc=False):
     """What a provider has of one class; capacity = (total - reserved) * allocation_ratio."""
 
     total: int
@@ -52,8 +51,7 @@ class Inventory:
         return int((self.total - self.reserved) * self.allocation_ratio)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Pages:
+class Pages(msgspec.Struct, frozen=True, gc=False):
     """A pool of memory pages of one size in a host cell."""
 
     size_kb: int
@@ -61,8 +59,7 @@ class Pages:
     reserved: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class HostCell:
+class HostCell(msgspec.Struct, frozen=True, gc=False):
     """A NUMA cell of a host; memory in MiB, siblings as sets of CPU ids."""
 
     id: int
@@ -76,8 +73,7 @@ class HostCell:
     tunneled: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class GuestCell:
+class GuestCell(msgspec.Struct, frozen=True, gc=False):
     """A NUMA cell of a guest; memory in MiB, pagesize in KiB (negative: small, large, any)."""
 
     id: int
@@ -89,16 +85,14 @@ class GuestCell:
     cpu_thread_policy: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class GuestTopology:
+class GuestTopology(msgspec.Struct, frozen=True, gc=False):
     """The NUMA topology of a guest."""
 
     cells: tuple[GuestCell, ...]
     emulator_threads_policy: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class DeviceRequest:
+class DeviceRequest(msgspec.Struct, frozen=True, gc=False):
     """A request for ``count`` PCI devices, each matching one of the alternatives in ``spec``."""
 
     request_id: str
@@ -109,8 +103,7 @@ class DeviceRequest:
     requester_id: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Device:
+class Device(msgspec.Struct, frozen=True, gc=False):
     """A PCI device as a hypervisor reports it."""
 
     address: str
@@ -120,11 +113,10 @@ class Device:
     parent_addr: str | None = None
     numa_node: int | None = None
     label: str | None = None
-    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tags: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ChildProvider:
+class ChildProvider(msgspec.Struct, frozen=True, gc=False):
     """A provider below the node's root that the hypervisor reports."""
 
     uuid: str
@@ -134,8 +126,7 @@ class ChildProvider:
     traits: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ComputeNode:
+class ComputeNode(msgspec.Struct, frozen=True, gc=False):
     """One report of a node: what it has, not what is used of it."""
 
     uuid: str
@@ -157,9 +148,9 @@ class ComputeNode:
     disabled: bool = False
     numa_topology: tuple[HostCell, ...] | None = None
     pci_devices: tuple[Device, ...] = ()
-    inventories: Mapping[str, Inventory] = dataclasses.field(default_factory=dict)
+    inventories: Mapping[str, Inventory] = msgspec.field(default_factory=dict)
     traits: tuple[str, ...] = ()
-    stats: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    stats: Mapping[str, str] = msgspec.field(default_factory=dict)
     providers: tuple[ChildProvider, ...] = ()
 
     @property
@@ -168,8 +159,7 @@ class ComputeNode:
         return Pair(self.host, self.hypervisor_hostname)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Flavor:
+class Flavor(msgspec.Struct, frozen=True, gc=False):
     """The sizes of an instance: MiB of memory and swap, GiB of disks."""
 
     flavorid: str
@@ -182,8 +172,7 @@ class Flavor:
     extra_specs: Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(msgspec.Struct, frozen=True, gc=False):
     """What an instance is, by its newest record."""
 
     uuid: str
@@ -200,7 +189,7 @@ class Instance:
     volume_backed: bool = False
     numa_topology: GuestTopology | None = None
     pci_requests: tuple[DeviceRequest, ...] = ()
-    resources: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    resources: Mapping[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def pair(self) -> Pair | None:
@@ -208,8 +197,7 @@ class Instance:
         return Pair(self.host, self.node) if self.host and self.node else None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Move:
+class Move(msgspec.Struct, frozen=True, gc=False):
     """A migration record: one instance leaving ``source`` for ``dest``."""
 
     uuid: str
@@ -226,16 +214,14 @@ class Move:
     new_pci_requests: tuple[DeviceRequest, ...] | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, gc=False):
     """How far shared CPUs and memory of a NUMA cell may be overcommitted; a None inside is no limit."""
 
     cpu_allocation_ratio: float | None
     ram_allocation_ratio: float | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(msgspec.Struct, frozen=True, gc=False):
     """What one consumer holds on one account. ``side``: instance, source or destination."""
 
     account: str
@@ -245,8 +231,7 @@ class Holding:
     amounts: resources.Amounts
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Book:
+class Book(msgspec.Struct, frozen=True, gc=False):
     """All that is kept of one instance: its newest record, its moves and what it holds now.
 
     ``revision`` is that of the newest fact about the instance itself, of which ``record`` may know nothing (an abort
@@ -262,19 +247,8 @@ class Book:
     saved_at: int = 0
     generation: int = 0
 
-    def saved(self, holdings: tuple[Holding, ...], at: int) -> Book:
-        """Return the book as it is to be stored: with what the instance holds now."""
-        return Book(self.uuid, self.revision, self.deleted, self.record, self.moves, holdings, at, self.generation)
 
-    def with_record(self, record: Instance) -> Book:
-        """Return the book with a newer record."""
-        return Book(
-            self.uuid, record.revision, self.deleted, record, self.moves, self.holdings, self.saved_at, self.generation
-        )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Capacity:
+class Capacity(msgspec.Struct, frozen=True, gc=False):
     """What a report says a node has, reduced to what the hot path needs."""
 
     vcpus: int
@@ -282,12 +256,11 @@ class Capacity:
     local_gb: int
     inventories: Mapping[str, Inventory]
     traits: tuple[str, ...] = ()
-    stats: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    reserved: resources.Amounts = dataclasses.field(default_factory=dict)
+    stats: Mapping[str, str] = msgspec.field(default_factory=dict)
+    reserved: resources.Amounts = msgspec.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True, gc=False):
     """All that is kept of one node uuid. ``generation`` 0: not stored yet.
 
     ``revision`` is that of the newest report, ``removed_revision`` that of the newest removal, ``disabled_revision``
@@ -313,23 +286,12 @@ class Node:
         return self.capacity is not None and self.revision > self.removed_revision
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, gc=False):
     """The sums of one pair: what is held there, how much of it is settled, and the counters of its instances."""
 
     id: str
     pair: Pair
-    used: resources.Amounts = dataclasses.field(default_factory=dict)
-    settled: resources.Amounts = dataclasses.field(default_factory=dict)
-    counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    used: resources.Amounts = msgspec.field(default_factory=dict)
+    settled: resources.Amounts = msgspec.field(default_factory=dict)
+    counters: Mapping[str, int] = msgspec.field(default_factory=dict)
     generation: int = 0
-
-    # Written out: these run for every cast, and dataclasses.replace takes three times as long.
-
-    def with_amounts(self, used: resources.Amounts, settled: resources.Amounts) -> Account:
-        """Return the account with other sums."""
-        return Account(self.id, self.pair, used, settled, self.counters, self.generation)
-
-    def with_counters(self, counters: Mapping[str, int]) -> Account:
-        """Return the account with other counters."""
-        return Account(self.id, self.pair, self.used, self.settled, counters, self.generation)

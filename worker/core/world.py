@@ -7,8 +7,9 @@ into account figures and ledger entries.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
+
+import msgspec
 
 from worker.core import claims, commands, events, holdings, providers, records, resources, stats
 
@@ -95,7 +96,7 @@ class World:
     def put_book(self, book: records.Book, cause: commands.Cause) -> records.Book:
         """Make this what is known of an instance; work out what it holds now and move the figures by the difference."""
         old = self.book(book.uuid)
-        new = book.saved(holdings.held(book), self.now)
+        new = msgspec.structs.replace(book, holdings=holdings.held(book), saved_at=self.now)
         self.first_books.setdefault(book.uuid, old)
         self.books[book.uuid] = new
         if new.holdings != old.holdings:
@@ -108,7 +109,7 @@ class World:
     def touch(self, book: records.Book) -> None:
         """Have a book stored anew although nothing in it changed."""
         self.first_books.setdefault(book.uuid, book)
-        self.books[book.uuid] = book.saved(book.holdings, self.now)
+        self.books[book.uuid] = msgspec.structs.replace(book, saved_at=self.now)
 
     def put_node(self, node: records.Node, cause: commands.Cause, report: records.ComputeNode | None = None) -> None:
         """Make this what is known of a node; enter what changed of the capacity of the pairs it speaks for."""
@@ -133,7 +134,7 @@ class World:
         """Give a node the next number for a notification of its providers and return it."""
         node = self.nodes[uuid]
         self.first_nodes.setdefault(uuid, node)
-        self._know(dataclasses.replace(node, sequence=node.sequence + 1))
+        self._know(msgspec.structs.replace(node, sequence=node.sequence + 1))
         return self.nodes[uuid]
 
     def put_account(self, account: records.Account) -> None:
@@ -165,7 +166,8 @@ class World:
         if amounts or settled:
             old_figures = self.accounts[account]
             used = resources.add(old_figures.used, amounts)
-            self.put_account(old_figures.with_amounts(used, resources.add(old_figures.settled, settled)))
+            moved = resources.add(old_figures.settled, settled)
+            self.put_account(msgspec.structs.replace(old_figures, used=used, settled=moved))
         speaker = self.speaker(account)
         node_uuid = speaker.uuid if speaker is not None else None
         self.enter(events.Entry("holding", account, node_uuid, new.uuid, amounts, settled, cause))
@@ -177,7 +179,8 @@ class World:
         for pair, record, step in ((before, old.record, -1), (after, new.record, 1)):
             if pair is not None and record is not None:
                 figures = self.account(pair)
-                self.put_account(figures.with_counters(stats.counted(figures.counters, stats.keys(record), step)))
+                counters = stats.counted(figures.counters, stats.keys(record), step)
+                self.put_account(msgspec.structs.replace(figures, counters=counters))
 
     def _enter_standing(self, account: str, before: records.Node | None, cause: commands.Cause) -> None:
         after = self.speaker(account)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from worker import interfaces
@@ -41,7 +41,7 @@ def _cut(message: interfaces.ParkedMessage, room: int) -> interfaces.ParkedMessa
         return message
     whole = {"length": len(message.body), "sha256": hashlib.sha256(message.body).hexdigest()}
     headers = {**message.headers, TRUNCATED: whole}
-    return dataclasses.replace(message, body=message.body[: room // _WIDEST], headers=headers)
+    return msgspec.structs.replace(message, body=message.body[: room // _WIDEST], headers=headers)
 
 
 def _row(message: interfaces.ParkedMessage) -> dict[str, Any]:

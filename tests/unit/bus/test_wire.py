@@ -48,6 +48,7 @@ def test_a_cast_is_read_whole() -> None:
         namespace="n",
         context={"user": "u"},  # its roles are nobody's matter here
         reply=None,
+        plain=True,
     )
 
 

@@ -6,11 +6,11 @@ of times.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 from tests import builders, model
@@ -30,12 +30,12 @@ STATUSES = (
 TYPES = ("migration", "resize", "live-migration", "evacuation")
 
 FLAVORS = (
-    dataclasses.asdict(builders.a_flavor()),
-    dataclasses.asdict(builders.a_big_flavor(ephemeral_gb=3, swap=1500)),
-    dataclasses.asdict(builders.a_flavor("pinned", vcpus=4, extra_specs={
+    msgspec.to_builtins(builders.a_flavor()),
+    msgspec.to_builtins(builders.a_big_flavor(ephemeral_gb=3, swap=1500)),
+    msgspec.to_builtins(builders.a_flavor("pinned", vcpus=4, extra_specs={
         "hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1-2", "hw:emulator_threads_policy": "isolate",
     })),
-    dataclasses.asdict(builders.a_flavor("named", extra_specs={
+    msgspec.to_builtins(builders.a_flavor("named", extra_specs={
         "resources:CUSTOM_GOLD": "2", "resources:MEMORY_MB": "0", "resources:DISK_GB": "x", "trait:HW": "required",
     })),
 )  # fmt: skip
@@ -64,16 +64,17 @@ def _a_node_history(draw: st.DrawFn, name: str) -> Facts:
 
 
 def _node(name: str, revision: int, host: str, disabled: bool) -> dict[str, Any]:
-    return dataclasses.asdict(
-        builders.a_node(name, revision, host=host, disabled=disabled, reserved_host_cpus=1, reserved_host_disk_mb=1025)
+    report = builders.a_node(
+        name, revision, host=host, disabled=disabled, reserved_host_cpus=1, reserved_host_disk_mb=1025
     )
+    return dict(msgspec.to_builtins(report))
 
 
 @st.composite
 def _versions(draw: st.DrawFn, name: str) -> list[dict[str, Any]]:
     """Return an instance's record in a few revisions."""
     return [
-        dataclasses.asdict(
+        msgspec.to_builtins(
             builders.an_instance(
                 name,
                 revision,
@@ -126,7 +127,7 @@ def _an_instance_history(draw: st.DrawFn, name: str, number: int) -> Facts:
 def _withdrawals(name: str, number: int) -> st.SearchStrategy[model.Fact]:
     """Return ends that take no look at the present state; their revisions are nobody else's."""
     revision = st.sampled_from((0, 10, 11))
-    deleted = dataclasses.asdict(builders.an_instance(name, 20, vm_state="deleted"))
+    deleted = msgspec.to_builtins(builders.an_instance(name, 20, vm_state="deleted"))
     move = builders.uid(900 + 10 * number)
     return st.one_of(
         st.just(("delete_instance", {"instance_uuid": name, "revision": 3})),
@@ -189,7 +190,7 @@ def _move(data: Mapping[str, Any]) -> records.Move:
         "source": records.Pair(data["source_compute"], data["source_node"]),
         "dest": records.Pair(data["dest_compute"], data["dest_node"]) if data["dest_node"] else None,
     }
-    names = {field.name for field in dataclasses.fields(records.Move)}
+    names = {field.name for field in msgspec.structs.fields(records.Move)}
     kept = {key: value for key, value in data.items() if key in names}
     return records.Move(**{**kept, **flavors, **ends, "created_at": int(created.timestamp() * 1_000_000)})
 

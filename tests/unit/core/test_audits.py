@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests import builders
@@ -244,7 +244,7 @@ def test_figures_that_differ_from_the_sum_of_the_holdings_are_set_to_it() -> Non
     worker.tell(commands.UpdateInstance(builders.an_instance()))
     key = builders.account_of("h1")
     wrong = {"VCPU": 4, "MEMORY_MB": 512, "DISK_GB": 10}
-    worker.store.accounts[key] = dataclasses.replace(worker.store.accounts[key], used=wrong, counters={})
+    worker.store.accounts[key] = msgspec.structs.replace(worker.store.accounts[key], used=wrong, counters={})
 
     worker.tell(_audit(builders.an_instance()))
 

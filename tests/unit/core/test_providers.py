@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import msgspec
 
 from tests import builders
 from worker.core import providers, records
@@ -49,6 +49,6 @@ def test_a_node_without_a_report_has_no_provider() -> None:
     account = records.Account(builders.account_of("h1"), builders.pair("h1"), used=SMALL)
 
     assert providers.view(node, account) is None
-    assert providers.view(dataclasses.replace(node, capacity=providers.capacity(builders.a_node())), None) is None
+    assert providers.view(msgspec.structs.replace(node, capacity=providers.capacity(builders.a_node())), None) is None
     assert providers.traits(node) == ("COMPUTE_NODE", "OWNER_NOVA")
     assert providers.totals(node) == providers.reserved(node) == providers.totals(None) == {}
