@@ -93,11 +93,11 @@ class GuestTopology(msgspec.Struct, frozen=True, gc=False):
 
 
 class DeviceRequest(msgspec.Struct, frozen=True, gc=False):
-    """A request for ``count`` PCI devices, each matching one of the alternatives in ``spec``."""
+    """A request for ``count`` PCI devices, each matching an alternative in ``spec``, where null is a tag not there."""
 
     request_id: str
     count: int
-    spec: tuple[Mapping[str, str], ...]
+    spec: tuple[Mapping[str, str | None], ...]
     alias_name: str | None = None
     numa_policy: str | None = None
     requester_id: str | None = None
