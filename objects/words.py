@@ -45,11 +45,15 @@ EMULATOR_THREADS_POLICIES = ("isolate", "share")
 CONSUMER_TYPES = ("INSTANCE", "MIGRATION")
 CLAIM_OUTCOMES = ("accepted", "refused")
 FINDING_KINDS = (
+    "device_differs",
+    "device_missing",
     "duplicate_report",
     "missing_instance",
+    "numa_strained",
     "overdue_move",
     "recount_differs",
     "removed_node_in_use",
     "superseded_move",
     "unknown_instance",
+    "unplaced_instance",
 )

@@ -12,7 +12,7 @@ import msgspec
 
 from tests.fakes import unit_of_work
 from worker import handler
-from worker.core import claims, commands, records
+from worker.core import claims, commands, holdings, records
 
 NOW = 1_700_000_000_000_000
 """The time at which tests happen, in microseconds since 1970."""
@@ -103,6 +103,11 @@ def a_book(record: records.Instance | None = None, *moves: records.Move, **chang
     record = an_instance() if record is None else record
     values: dict[str, Any] = {"revision": record.revision, "record": record, "moves": moves}
     return records.Book(record.uuid, **values | changes)
+
+
+def holding(book: records.Book) -> records.Book:
+    """Return the book with what the instance holds."""
+    return msgspec.structs.replace(book, holdings=holdings.held(book))
 
 
 def a_request(count: int = 1, **changes: Any) -> records.DeviceRequest:

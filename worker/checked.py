@@ -16,7 +16,7 @@ import msgspec
 
 from objects import exceptions, fields, reading
 from worker import errors
-from worker.core import records, usage
+from worker.core import pci, records, strains, usage
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
@@ -77,9 +77,15 @@ def guest_topology(of: Any) -> records.GuestTopology | None:
     return records.GuestTopology(cells, of.data.emulator_threads_policy)
 
 
-def device_requests(of: Sequence[Any]) -> tuple[records.DeviceRequest, ...]:
-    """Return requests for PCI devices."""
-    return tuple(_same(one.data, records.DeviceRequest) for one in of)
+def device_requests(of: Sequence[Any], path: str) -> tuple[records.DeviceRequest, ...]:
+    """Return requests for PCI devices; raises Malformed if two of them have one request_id."""
+    found: dict[str, records.DeviceRequest] = {}
+    for place, one in enumerate(of):
+        request = _same(one.data, records.DeviceRequest)
+        if found.setdefault(request.request_id, request) is not request:
+            where = f"{path}[{place}].request_id"
+            raise errors.Malformed(f"{where}: {request.request_id} is given twice", field=where)
+    return tuple(found.values())
 
 
 def instance(of: Any, path: str = "instance") -> records.Instance:
@@ -101,7 +107,7 @@ def instance(of: Any, path: str = "instance") -> records.Instance:
         data.os_type,
         data.volume_backed,
         guest_topology(data.numa_topology),
-        device_requests(data.pci_requests) if data.pci_requests else (),
+        device_requests(data.pci_requests, f"{path}.pci_requests") if data.pci_requests else (),
         data.resources,
     )
 
@@ -130,7 +136,7 @@ def compute_node(of: Any) -> records.ComputeNode:
     data = of.data
     _check_name("node", "host", data.host)
     _check_name("node", "hypervisor_hostname", data.hypervisor_hostname)
-    return records.ComputeNode(
+    report = records.ComputeNode(
         **{name: getattr(data, name) for name in _FIGURES},
         numa_topology=host_cells(data.numa_topology),
         pci_devices=tuple(_same(device.data, records.Device) for device in data.pci_devices),
@@ -138,6 +144,16 @@ def compute_node(of: Any) -> records.ComputeNode:
         traits=tuple(data.traits),
         providers=tuple(child_provider(one) for one in data.providers),
     )
+    _check_hardware(report)
+    return report
+
+
+def _check_hardware(report: records.ComputeNode) -> None:
+    """Refuse cells and devices that cannot be; raises Malformed for the first fault."""
+    faults = [(f"node.numa_topology.{path}", text) for path, text in strains.faults(report.numa_topology or ())]
+    faults += [(f"node.{path}", text) for path, text in pci.faults(report.pci_devices)]
+    for path, text in faults:
+        raise errors.Malformed(f"{path}: {text}", field=path)
 
 
 _NESTED = frozenset({"numa_topology", "pci_devices", "inventories", "traits", "providers"})
@@ -166,7 +182,7 @@ def move(of: Any) -> records.Move:
         None if data.old_flavor is None else flavor(data.old_flavor, "migration.old_flavor"),
         None if data.new_flavor is None else flavor(data.new_flavor, "migration.new_flavor"),
         guest_topology(data.new_numa_topology),
-        None if requests is None else device_requests(requests),
+        None if requests is None else device_requests(requests, "migration.new_pci_requests"),
     )
 
 

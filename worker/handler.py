@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from worker import errors, interfaces
-from worker.core import announce, claims, commands, decide, events, lifecycle, records, world
+from worker.core import announce, claims, commands, decide, events, lifecycle, places, records, world
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -128,6 +128,7 @@ def load(books: interfaces.Books, orders: Sequence[commands.Command], into: worl
     into.add(books=books.instances(uuids) if uuids else ())
     load_pairs(books, pairs, into, node_uuids)
     into.add(nodes=glimpse.nodes.values())
+    _load_places(books, orders, touched, into)
     if any(node.pair is not None and account_of(node.pair) not in into.accounts for node in into.nodes.values()):
         raise errors.Conflict("a node was reported under another name meanwhile")
     if not _crowded(orders, into) <= crowded:
@@ -135,6 +136,41 @@ def load(books: interfaces.Books, orders: Sequence[commands.Command], into: worl
     if crowded and not frozenset(books.residents(crowded)) <= into.books.keys():
         raise errors.Conflict("another instance came to a node of which everything is needed")
     return into
+
+
+def _load_places(
+    books: interfaces.Books, orders: Sequence[commands.Command], touched: Sequence[commands.Touch], into: world.World
+) -> None:
+    """Read what is given out one by one, and to whom, of the accounts on which it may change or is looked at.
+
+    They are locked by now. Most batches have none.
+    """
+    asking = {uuid for uuid, book in into.books.items() if places.concerns(book)}
+    for order, touch in zip(orders, touched, strict=True):
+        if commands.asks_for_a_place(order):
+            asking |= touch.instances
+    pairs = {pair for touch in touched if touch.instances & asking for pair in touch.pairs}
+    pairs |= {pair for uuid in asking if uuid in into.books for pair in pairs_of(into.books[uuid])}
+    accounts = {account_of(pair) for pair in pairs} | _inspected(orders, into)
+    accounts |= {holding.account for uuid in asking if uuid in into.books for holding in into.books[uuid].holdings}
+    if accounts:
+        nodes = {node.uuid for account in accounts for node in into.nodes_of(account)}
+        into.add_places(books.hardware_of(nodes) if nodes else {}, books.places_on(accounts))
+
+
+def _inspected(orders: Sequence[commands.Command], into: world.World) -> set[str]:
+    """Return the accounts whose cells and devices are compared with what is held: audited ones, and those with news."""
+    found = set()
+    for order in orders:
+        if isinstance(order, commands.AuditNode):
+            pair = into.node(order.node_uuid).pair
+        elif isinstance(order, commands.ReportNode) and order.digest != into.node(order.node.uuid).digest:
+            pair = order.node.pair
+        else:
+            continue
+        if pair is not None:
+            found.add(account_of(pair))
+    return found
 
 
 def load_pairs(

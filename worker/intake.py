@@ -202,7 +202,7 @@ def _move_of(given: Any, record: records.Instance | None) -> records.Move:
 
 
 def _attach_devices(given: Any) -> Built:
-    requests = checked.device_requests(given.requests)
+    requests = checked.device_requests(given.requests, "requests")
     command = commands.AttachDevices(given.instance_uuid, requests, given.revision)
     return command, given.instance_uuid, given.revision
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
-from worker.core import commands, events, records, world
+from worker.core import commands, events, places, records, world
 
 IDLE = 1.0
 """Seconds for which a consumer waits for a first delivery."""
@@ -171,6 +171,12 @@ class Books(Protocol):
 
     def residents(self, accounts: Collection[str]) -> Collection[str]:
         """Return the uuids of the instances that hold something on one of these accounts."""
+
+    def places_on(self, accounts: Collection[str]) -> Mapping[str, Mapping[places.Key, records.Place]]:
+        """Return every place on each of these accounts, by instance and side."""
+
+    def hardware_of(self, nodes: Collection[str]) -> Mapping[str, places.Hardware]:
+        """Return what the newest reports of these nodes say of cells and devices."""
 
     def save(self, changed: world.World) -> None:
         """Store every book, account and node that differs from what was read; raises Conflict if one is not as read."""

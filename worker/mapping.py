@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from objects import limits, payloads, primitives, usages
-from worker import interfaces
-from worker.core import claims, commands, events, holdings, lifecycle, providers, records, resources, stats
+from worker import interfaces, place_mapping
+from worker.core import claims, commands, events, holdings, lifecycle, places, providers, records, resources, stats
 
 SERVICE = "stocktake"
 INFO = "INFO"
@@ -127,8 +127,8 @@ def _claim(event: events.ClaimDecided, now: int) -> Written:
         "reason": _shown(event.reason),
         "requested": dict(event.requested),
         "allocations": {uuid: dict(amounts) for uuid, amounts in event.allocations.items()},
-        "pci_devices": [],
-        "numa_topology": None,
+        "pci_devices": place_mapping.grants(event.place, event.node_uuid or ""),
+        "numa_topology": places.plain_topology(event.place),
         "effective_at": moment(now),
     }
     event_type, priority = ("claim.accept", INFO) if event.accepted else ("claim.refuse", WARN)
@@ -171,9 +171,15 @@ _WRITERS: Mapping[type, Callable[[Any, int], Written]] = {
 
 
 def node_usage(
-    node: records.Node | None, account: records.Account, report: records.ComputeNode | None
+    node: records.Node | None,
+    account: records.Account,
+    report: records.ComputeNode | None,
+    there: place_mapping.Places,
 ) -> dict[str, Any]:
-    """Return the primitive of a NodeUsage: of a node that speaks for the account, or of the account by itself."""
+    """Return the primitive of a NodeUsage: of a node that speaks for the account, or of the account by itself.
+
+    ``there`` are the places on that account.
+    """
     live = node is not None and node.live
     capacity = node.capacity if node is not None and live else None
     shown = report if live else None
@@ -205,8 +211,10 @@ def node_usage(
         "running_vms": stats.running_vms(account.counters),
         "current_workload": stats.current_workload(account.counters),
         "stats": _stats(node, account),
-        "numa_topology": None if shown is None or shown.numa_topology is None else _cells(shown.numa_topology),
-        "pci_device_pools": [],
+        "numa_topology": None
+        if shown is None or shown.numa_topology is None
+        else place_mapping.host_cells(shown.numa_topology, there),
+        "pci_device_pools": [] if shown is None else place_mapping.pools(shown.pci_devices, there),
     }
     return primitives.primitive(usages.NodeUsage, data)
 
@@ -239,30 +247,6 @@ def _stats(node: records.Node | None, account: records.Account) -> dict[str, int
     return counters
 
 
-def _cells(cells: tuple[records.HostCell, ...]) -> dict[str, Any]:
-    return {"cells": [_cell(cell) for cell in cells]}
-
-
-def _cell(cell: records.HostCell) -> dict[str, Any]:
-    return {
-        "id": cell.id,
-        "cpuset": sorted(cell.cpuset),
-        "pcpuset": sorted(cell.pcpuset),
-        "memory": cell.memory,
-        "siblings": [sorted(threads) for threads in cell.siblings],
-        "mempages": [
-            {"size_kb": pages.size_kb, "total": pages.total, "reserved": pages.reserved, "used": 0}
-            for pages in cell.mempages
-        ],
-        "socket": cell.socket,
-        "physnets": sorted(cell.physnets),
-        "tunneled": cell.tunneled,
-        "cpu_usage": 0,
-        "memory_usage": 0,
-        "pinned_cpus": [],
-    }
-
-
 Naming = Callable[[str], str]
 
 
@@ -278,8 +262,12 @@ def instance_usage(book: records.Book, provider_uuid: Naming, now: int, policy: 
         "host": record.host if record is not None else None,
         "node": record.node if record is not None else None,
         "allocations": _instance_allocations(book, provider_uuid),
-        "pci_devices": [],
-        "numa_topology": None,
+        "pci_devices": [
+            device
+            for holding in book.holdings
+            for device in place_mapping.grants(holding.place, provider_uuid(holding.account))
+        ],
+        "numa_topology": places.plain_topology(_settled_place(book)),
         "migrations": [
             _move_usage(book, move, provider_uuid, _overdue(book, move, now, policy))
             for move in sorted(book.moves, key=lambda move: (move.created_at, move.uuid))
@@ -287,6 +275,11 @@ def instance_usage(book: records.Book, provider_uuid: Naming, now: int, policy: 
         ],
     }
     return primitives.primitive(usages.InstanceUsage, data)
+
+
+def _settled_place(book: records.Book) -> records.Place | None:
+    """Return the place where the instance is."""
+    return next((holding.place for holding in book.holdings if holding.settled), None)
 
 
 def _overdue(book: records.Book, move: records.Move, now: int, policy: claims.Policy) -> bool:

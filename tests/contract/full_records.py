@@ -8,7 +8,7 @@ import msgspec
 
 from tests import builders
 from worker import interfaces
-from worker.core import events, holdings, records
+from worker.core import events, records
 
 
 def a_full_instance(**changes: Any) -> records.Instance:
@@ -31,7 +31,7 @@ def a_full_move(**changes: Any) -> records.Move:
 
 def a_full_book() -> records.Book:
     book = builders.a_book(a_full_instance(revision=3), a_full_move(), a_full_move(move_uuid=builders.uid(901)))
-    return holdings.refreshed(msgspec.structs.replace(book, saved_at=builders.NOW, revision=7))
+    return builders.holding(msgspec.structs.replace(book, saved_at=builders.NOW, revision=7))
 
 
 def a_full_report(**changes: Any) -> records.ComputeNode:

@@ -10,7 +10,7 @@ import pytest
 from tests import builders
 from tests.contract import full_records, units_of_work
 from worker import errors, interfaces
-from worker.core import claims, events, holdings, records, world
+from worker.core import claims, events, records, world
 
 NOW = builders.NOW
 
@@ -288,7 +288,7 @@ def test_residents_are_those_that_hold_something_there_now(place: units_of_work.
     with place.unit() as unit:
         before = [set(unit.books.residents([builders.account_of(host)])) for host in ("h1", "h2")]
 
-    ended = holdings.refreshed(msgspec.structs.replace(first, moves=()))
+    ended = builders.holding(msgspec.structs.replace(first, moves=()))
     save_change(place, first, ended)
 
     with place.unit() as unit:

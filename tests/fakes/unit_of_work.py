@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from worker import errors, interfaces
-from worker.core import events, records, world
+from worker.core import events, places, records, world
 
 
 @dataclasses.dataclass
@@ -100,6 +100,20 @@ class Books:
             if any(holding.account in accounts for holding in book.holdings)
         }
 
+    def places_on(self, accounts: Collection[str]) -> dict[str, dict[places.Key, records.Place]]:
+        """Return every place on each of these accounts."""
+        found: dict[str, dict[places.Key, records.Place]] = {account: {} for account in accounts}
+        for book in self._seen.books.values():
+            for holding in book.holdings:
+                if holding.account in found and holding.place is not None:
+                    found[holding.account][book.uuid, holding.side] = holding.place
+        return found
+
+    def hardware_of(self, nodes: Collection[str]) -> dict[str, places.Hardware]:
+        """Return what the newest reports of these nodes say."""
+        reports = self._seen.reports
+        return {uuid: places.of_report(reports[uuid]) for uuid in nodes if uuid in reports}
+
     def save(self, changed: world.World) -> None:
         """Store what differs from what was read or is new, one generation further."""
         for book in changed.first_books:
@@ -189,6 +203,7 @@ class UnitOfWork:
         result = self.store.copy()
         for write in self._writes:
             write(result)
+        _check_devices(result)
         for field in dataclasses.fields(Store):
             setattr(self.store, field.name, getattr(result, field.name))
         self._writes = []
@@ -224,6 +239,18 @@ def _put_node(store: Store, node: records.Node) -> None:
     stored = store.nodes.get(node.uuid)
     _check(f"node {node.uuid}", stored.generation if stored is not None else 0, node.generation)
     store.nodes[node.uuid] = msgspec.structs.replace(node, generation=node.generation + 1)
+
+
+def _check_devices(store: Store) -> None:
+    """Two holders of one device are a Conflict, as a key of a table would have it."""
+    held = [
+        (holding.account, grant.address)
+        for book in store.books.values()
+        for holding in book.holdings
+        for grant in (holding.place.grants if holding.place is not None else ())
+    ]
+    if len(set(held)) < len(held):
+        raise errors.Conflict("a device has two holders")
 
 
 def _check(what: str, stored: int, read: int) -> None:

@@ -18,7 +18,7 @@ def _figures(worker: builders.Worker, pair: tuple[str, str]) -> dict[str, int]:
     account = worker.store.account(*pair)
     speaker = histories.loaded(worker.store).speaker(account.id)
     report = worker.store.reports.get(speaker.uuid) if speaker is not None else None
-    data = mapping.node_usage(speaker, account, report)["stocktake_object.data"]
+    data = mapping.node_usage(speaker, account, report, {})["stocktake_object.data"]
     names = (
         "vcpus_used", "memory_mb_used", "local_gb_used", "free_ram_mb", "free_disk_gb", "running_vms",
         "current_workload",

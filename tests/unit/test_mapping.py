@@ -155,14 +155,14 @@ SHEETS: dict[str, tuple[records.Node | None, records.Account, records.ComputeNod
 
 @pytest.mark.parametrize("kind", SHEETS)
 def test_a_nodes_usage_is_the_objects_own_form(kind: str) -> None:
-    primitive = mapping.node_usage(*SHEETS[kind])
+    primitive = mapping.node_usage(*SHEETS[kind], {})
 
     assert primitive == _own_form(usages.NodeUsage, primitive)
     assert _is_complete(usages.NodeUsage, primitive)
 
 
 def test_a_nodes_figures_count_what_is_reserved() -> None:
-    data = mapping.node_usage(*SHEETS["a node in use"])["stocktake_object.data"]
+    data = mapping.node_usage(*SHEETS["a node in use"], {})["stocktake_object.data"]
 
     assert (data["memory_mb_used"], data["free_ram_mb"]) == (512 + 1536, 16384 - 2048)
     assert (data["local_gb_used"], data["free_disk_gb"]) == (2 + 30, 100 - 32)
@@ -173,7 +173,7 @@ def test_a_nodes_figures_count_what_is_reserved() -> None:
 
 
 def test_a_node_that_is_gone_has_nothing_but_what_is_held() -> None:
-    data = mapping.node_usage(*SHEETS["a removed node"])["stocktake_object.data"]
+    data = mapping.node_usage(*SHEETS["a removed node"], {})["stocktake_object.data"]
 
     assert (data["reported"], data["vcpus"], data["free_ram_mb"], data["numa_topology"]) == (False, 0, -1536, None)
 

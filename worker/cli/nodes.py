@@ -66,7 +66,7 @@ def sheets(bind: sa.Engine) -> Iterator[reading.Sheet]:
 
 def usage(sheet: reading.Sheet) -> dict[str, Any]:
     """Return the fields of a node's NodeUsage."""
-    fields: dict[str, Any] = plain(mapping.node_usage(sheet.node, sheet.account, sheet.report))
+    fields: dict[str, Any] = plain(mapping.node_usage(sheet.node, sheet.account, sheet.report, sheet.places))
     return fields
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from worker.core import commands, events, holdings, lifecycle, records, resources, stats, world
+from worker.core import commands, events, holdings, lifecycle, pci, places, records, resources, stats, strains, world
 
 UNKNOWN_INSTANCE = "unknown_instance"
 MISSING_INSTANCE = "missing_instance"
@@ -13,6 +13,10 @@ OVERDUE_MOVE = "overdue_move"
 SUPERSEDED_MOVE = "superseded_move"
 REMOVED_NODE_IN_USE = "removed_node_in_use"
 RECOUNT_DIFFERS = "recount_differs"
+DEVICE_MISSING = "device_missing"
+DEVICE_DIFFERS = "device_differs"
+NUMA_STRAINED = "numa_strained"
+UNPLACED_INSTANCE = "unplaced_instance"
 
 AHEAD = 3_600_000_000
 """A sender's clock may be so far ahead, in microseconds."""
@@ -31,6 +35,8 @@ def recount(books: world.World, cause: commands.Cause, command: commands.AuditNo
         _find_missing(books, cause, command, node.pair)
     for book in books.residents(account.id):
         _find_moves(books, book, node, cause)
+        _find_unplaced(books, book, account.id, cause)
+    find_strains(books, node, cause)
     find_rivals(books, node, account, cause)
     find_leftovers(books, node, cause)
 
@@ -65,6 +71,39 @@ def find_leftovers(books: world.World, node: records.Node, cause: commands.Cause
     if account.used and speaker is not None and speaker.uuid == node.uuid:
         amounts = ", ".join(f"{name} {amount}" for name, amount in sorted(account.used.items()))
         _find(books, node, cause, REMOVED_NODE_IN_USE, f"{node.pair} was removed, but {amounts} are held there")
+
+
+def find_strains(books: world.World, node: records.Node, cause: commands.Cause) -> None:
+    """Note what is held of the node's cells and devices and is not there any more, or not as it was: nobody loses it."""
+    if node.pair is None or not node.live:
+        return
+    account = books.account(node.pair).id
+    speaker, ground = books.speaker(account), books.ground(account)
+    if speaker is None or speaker.uuid != node.uuid or not ground.places:
+        return
+    for one in pci.differences(ground.hardware.devices, places.granted(ground.places)):
+        kind = DEVICE_MISSING if one.device is None else DEVICE_DIFFERS
+        text = f"{one.text}; instance {one.owner.instance_uuid} holds it"
+        _find(books, node, cause, kind, text, instance_uuid=one.owner.instance_uuid)
+    placed = [place.topology for place in ground.places.values() if place.topology is not None]
+    for text in strains.strains(ground.hardware.cells, placed):
+        _find(books, node, cause, NUMA_STRAINED, f"{node.pair}: {text}")
+
+
+def _find_unplaced(books: world.World, book: records.Book, account: str, cause: commands.Cause) -> None:
+    """Give an instance what a fact could not have when it came; note what it still lacks."""
+    if not _lacks(books, book, account):
+        return
+    if _lacks(books, books.put_book(book, cause), account):
+        text = f"instance {book.uuid} has not all the CPUs, pages or devices that it asks for on {books.accounts[account].pair}"
+        speaker = books.speaker(account)
+        if speaker is not None:
+            _find(books, speaker, cause, UNPLACED_INSTANCE, text, instance_uuid=book.uuid)
+
+
+def _lacks(books: world.World, book: records.Book, account: str) -> bool:
+    hardware = books.ground(account).hardware
+    return any(holding.account == account and places.lacking(book, holding, hardware) for holding in book.holdings)
 
 
 def _find_differences(books: world.World, account: records.Account, cause: commands.Cause) -> None:

@@ -23,33 +23,9 @@ KIB_PER_MIB = 1024
 MOST_RANGES = 8
 
 
-class PlacedCell(msgspec.Struct, frozen=True, gc=False):
-    """A guest cell on the host cell ``id``: guest CPU -> host CPU, host CPUs kept for emulator threads.
-
-    ``pagesize`` is the chosen one in KiB, or None where the guest asked for none.
-    """
-
-    id: int
-    cpuset: frozenset[int]
-    pcpuset: frozenset[int]
-    memory: int
-    pagesize: int | None = None
-    cpu_policy: str | None = None
-    cpu_thread_policy: str | None = None
-    cpu_pinning: Mapping[int, int] = msgspec.field(default_factory=dict)
-    cpuset_reserved: frozenset[int] = frozenset()
-
-    @property
-    def pins(self) -> frozenset[int]:
-        """The host CPUs that the cell itself is given, without the siblings that isolation takes."""
-        return self.cpuset_reserved.union(self.cpu_pinning.values()) if self.cpu_policy in PINNING else frozenset()
-
-
-class PlacedTopology(msgspec.Struct, frozen=True, gc=False):
-    """Where the cells of one guest are, in the guest's order."""
-
-    cells: tuple[PlacedCell, ...]
-    emulator_threads_policy: str | None = None
+def pins(cell: records.PlacedCell) -> frozenset[int]:
+    """Return the host CPUs that the cell itself is given, without the siblings that isolation takes."""
+    return cell.cpuset_reserved.union(cell.cpu_pinning.values()) if cell.cpu_policy in PINNING else frozenset()
 
 
 class CellUsage(msgspec.Struct, frozen=True, gc=False):
@@ -98,7 +74,7 @@ def cores(host: records.HostCell) -> tuple[frozenset[int], ...]:
     return (*found, *(frozenset({cpu}) for cpu in sorted(left)))
 
 
-def used(hosts: Sequence[records.HostCell], placed: Iterable[PlacedTopology]) -> Mapping[int, CellUsage]:
+def used(hosts: Sequence[records.HostCell], placed: Iterable[records.PlacedTopology]) -> Mapping[int, CellUsage]:
     """Return what the guests use of each host cell, by its id.
 
     Guest cells on a cell that the host does not have are left out: ``strains`` tells of them. ``pages`` has every size
@@ -108,16 +84,16 @@ def used(hosts: Sequence[records.HostCell], placed: Iterable[PlacedTopology]) ->
     return {host.id: _usage(host, guests.get(host.id, ())) for host in hosts}
 
 
-def by_host_cell(placed: Iterable[PlacedTopology]) -> Mapping[int, Sequence[PlacedCell]]:
+def by_host_cell(placed: Iterable[records.PlacedTopology]) -> Mapping[int, Sequence[records.PlacedCell]]:
     """Return the guest cells by the id of the host cell they are on."""
-    guests: dict[int, list[PlacedCell]] = {}
+    guests: dict[int, list[records.PlacedCell]] = {}
     for topology in placed:
         for cell in topology.cells:
             guests.setdefault(cell.id, []).append(cell)
     return guests
 
 
-def _usage(host: records.HostCell, guests: Sequence[PlacedCell]) -> CellUsage:
+def _usage(host: records.HostCell, guests: Sequence[records.PlacedCell]) -> CellUsage:
     whole = cores(host) if guests else ()
     return CellUsage(
         host.id,
@@ -128,14 +104,14 @@ def _usage(host: records.HostCell, guests: Sequence[PlacedCell]) -> CellUsage:
     )
 
 
-def pinned_by(guest: PlacedCell, whole: Sequence[frozenset[int]]) -> frozenset[int]:
+def pinned_by(guest: records.PlacedCell, whole: Sequence[frozenset[int]]) -> frozenset[int]:
     """Return the host CPUs that a guest cell keeps from others; under ``isolate`` all of each core of ``whole``."""
     if guest.cpu_thread_policy != ISOLATE:
-        return guest.pins
-    return guest.pins.union(*(core for core in whole if core & guest.pins))
+        return pins(guest)
+    return pins(guest).union(*(core for core in whole if core & pins(guest)))
 
 
-def pages_used(host: records.HostCell, guests: Iterable[PlacedCell]) -> Mapping[int, int]:
+def pages_used(host: records.HostCell, guests: Iterable[records.PlacedCell]) -> Mapping[int, int]:
     """Return pages used by size, rounded up for each guest cell; the smallest ones where none were asked for."""
     pages = {pool.size_kb: 0 for pool in host.mempages}
     smallest = min(pages, default=None)
@@ -146,7 +122,7 @@ def pages_used(host: records.HostCell, guests: Iterable[PlacedCell]) -> Mapping[
     return pages
 
 
-def same_needs(guest: records.GuestTopology, placed: PlacedTopology) -> bool:
+def same_needs(guest: records.GuestTopology, placed: records.PlacedTopology) -> bool:
     """Whether a placement still serves what a record asks for; ids are not compared.
 
     A page size that the record says by a word (negative) agrees with any size that was chosen, none with none.
@@ -158,7 +134,7 @@ def same_needs(guest: records.GuestTopology, placed: PlacedTopology) -> bool:
     )
 
 
-def _same_cell(guest: records.GuestCell, placed: PlacedCell) -> bool:
+def _same_cell(guest: records.GuestCell, placed: records.PlacedCell) -> bool:
     if guest.pagesize and guest.pagesize < 0:
         same_pages = placed.pagesize is not None
     else:

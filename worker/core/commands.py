@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from worker.core import records
+from worker.core import places, records
 
 
 class ReportNode(msgspec.Struct, frozen=True, gc=False):
@@ -146,6 +146,16 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
 def touches(command: Command) -> Touch:
     """Return which records a command reads."""
     return _TOUCHES[type(command)](command)
+
+
+def asks_for_a_place(command: Command) -> bool:
+    """Whether a command may give an instance CPUs, pages or devices, or take them."""
+    if isinstance(command, AttachDevices | DetachDevices):
+        return True
+    record, move = getattr(command, "instance", None), getattr(command, "migration", None)
+    if isinstance(command, AuditNode):
+        return any(map(places.asked_by, command.instances or ()))
+    return (record is not None and places.asked_by(record)) or (move is not None and places.asked_by_move(move))
 
 
 def _instance(record: records.Instance | None) -> tuple[records.Pair, ...]:

@@ -44,7 +44,7 @@ class AllocationChanged(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClaimDecided(msgspec.Struct, frozen=True, gc=False):
-    """A claim was accepted or refused."""
+    """A claim was accepted or refused; ``place`` is what it was given of things that are given out one by one."""
 
     accepted: bool
     instance_uuid: str
@@ -56,6 +56,7 @@ class ClaimDecided(msgspec.Struct, frozen=True, gc=False):
     requested: resources.Amounts
     allocations: Mapping[str, resources.Amounts]
     causes: tuple[commands.Cause, ...]
+    place: records.Place | None = None
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -90,7 +91,8 @@ Event = ProviderChanged | AllocationChanged | ClaimDecided | Found | Parked
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of the ledger: by how much one message changed one figure of one account.
 
-    ``kind`` is holding, reserved (what the host keeps for itself), capacity (what the node has) or recount.
+    ``kind`` is holding, reserved (what the host keeps for itself), capacity (what the node has), recount, or what is
+    given out one by one: device (by address), cell (by NUMA cell and figure).
     """
 
     kind: str

@@ -36,7 +36,7 @@ def fit(
     hosts: Sequence[records.HostCell],
     usage: Mapping[int, cells.CellUsage],
     ask: FitAsk,
-) -> cells.PlacedTopology | Misfit:
+) -> records.PlacedTopology | Misfit:
     """Return where the guest's cells go: the first combination of host cells in order that fits and is accepted.
 
     Bounded as ``matching`` says. Nothing that is passed in is changed.
@@ -52,7 +52,7 @@ def fit(
     if isinstance(found, str):
         return Misfit(_reasons(pairs, found))
     placed = tuple(row.placed[position] for row, position in zip(pairs, found, strict=True))
-    return cells.PlacedTopology(placed, guest.emulator_threads_policy)
+    return records.PlacedTopology(placed, guest.emulator_threads_policy)
 
 
 def _ordered(rooms: Sequence[cells.Room], guest: records.GuestTopology, ask: FitAsk) -> Sequence[cells.Room]:
@@ -79,16 +79,16 @@ def _asked(guest: records.GuestTopology) -> Iterator[tuple[records.GuestCell, in
 class _Pairs(msgspec.Struct, frozen=True, gc=False):
     """One guest cell against every host cell: by position where it fits, texts of what lacks elsewhere."""
 
-    placed: Mapping[int, cells.PlacedCell]
+    placed: Mapping[int, records.PlacedCell]
     lacks: tuple[str, ...]
 
 
 def _pairs(rooms: Sequence[cells.Room], guest: records.GuestCell, emulator_cpus: int, ask: FitAsk) -> _Pairs:
-    placed: dict[int, cells.PlacedCell] = {}
+    placed: dict[int, records.PlacedCell] = {}
     lacks: list[str] = []
     for position, room in enumerate(rooms):
         outcome = pairing.pair(room, guest, emulator_cpus, ask.limits)
-        if isinstance(outcome, cells.PlacedCell):
+        if isinstance(outcome, records.PlacedCell):
             placed[position] = outcome
         else:
             lacks.extend(f"NUMA cell {room.cell.id}: {text}" for text in outcome)

@@ -6,8 +6,6 @@ takes from an account.
 
 from __future__ import annotations
 
-import msgspec
-
 from worker.core import lifecycle, records, resources, usage
 
 INSTANCE = "instance"
@@ -81,12 +79,6 @@ def _holding(
     pair: records.Pair, consumer: str, side: str, settled: bool, amounts: resources.Amounts
 ) -> records.Holding:
     return records.Holding(records.account_id(pair.host, pair.node), consumer, side, settled, amounts)
-
-
-def refreshed(book: records.Book) -> records.Book:
-    """Return the book with its holdings worked out anew; the very same book when they are as before."""
-    now = held(book)
-    return book if now == book.holdings else msgspec.structs.replace(book, holdings=now)
 
 
 def amounts_on(holdings: tuple[records.Holding, ...], account: str) -> resources.Amounts:

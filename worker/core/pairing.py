@@ -16,7 +16,7 @@ ANY = -3
 
 def pair(
     room: cells.Room, guest: records.GuestCell, emulator_cpus: int, limits: records.Limits | None
-) -> cells.PlacedCell | tuple[str, ...]:
+) -> records.PlacedCell | tuple[str, ...]:
     """Return the guest cell as it would be placed there, or a text for each thing that lacks."""
     pagesize, lacks_memory = _pagesize(room, guest) if guest.pagesize else (None, _memory(room, guest))
     packed = _dedicated(room, guest, emulator_cpus)
@@ -25,7 +25,7 @@ def pair(
         return (*lacks, packed)
     if lacks:
         return tuple(lacks)
-    return cells.PlacedCell(
+    return records.PlacedCell(
         room.cell.id, guest.cpuset, guest.pcpuset, guest.memory, pagesize, guest.cpu_policy, guest.cpu_thread_policy,
         packed.pinning, packed.reserved,
     )  # fmt: skip

@@ -20,18 +20,6 @@ FUNCTIONS = frozenset({VF, VDPA})
 """Types of devices that are a part of their parent: nobody else can have the parent while one of them is held."""
 
 
-class Grant(msgspec.Struct, frozen=True, gc=False):
-    """A device that a request was given, with its facts at that time: it is told even after it left the report."""
-
-    address: str
-    request_id: str
-    vendor_id: str
-    product_id: str
-    dev_type: str
-    numa_node: int | None
-    parent_addr: str | None
-
-
 class Owner(msgspec.Struct, frozen=True, gc=False):
     """Who holds a device; ``allocated`` is False while it is only claimed."""
 
@@ -40,22 +28,22 @@ class Owner(msgspec.Struct, frozen=True, gc=False):
     allocated: bool
 
 
-Grants = Mapping[str, tuple[Grant, Owner]]
+Grants = Mapping[str, tuple[records.Grant, Owner]]
 """Every device that is held on a node, by its address: an address has one owner at most."""
 
 
 class Difference(msgspec.Struct, frozen=True, gc=False):
     """A held device that is not what it was when it was given; ``device`` is None when the report lacks it."""
 
-    grant: Grant
+    grant: records.Grant
     owner: Owner
     device: records.Device | None
     text: str
 
 
-def grant(device: records.Device, request_id: str) -> Grant:
+def grant(device: records.Device, request_id: str) -> records.Grant:
     """Return the device as given to a request."""
-    return Grant(
+    return records.Grant(
         device.address,
         request_id,
         device.vendor_id,
@@ -66,7 +54,7 @@ def grant(device: records.Device, request_id: str) -> Grant:
     )
 
 
-def parent(device: records.Device | Grant) -> str | None:
+def parent(device: records.Device | records.Grant) -> str | None:
     """Return the address of the device that this one is a part of, or None."""
     return device.parent_addr if device.dev_type in FUNCTIONS else None
 
@@ -83,7 +71,7 @@ def differences(devices: Sequence[records.Device], grants: Grants) -> tuple[Diff
     return tuple(found)
 
 
-def _difference(given: Grant, device: records.Device | None) -> str:
+def _difference(given: records.Grant, device: records.Device | None) -> str:
     if device is None:
         return f"({given.vendor_id}:{given.product_id} {given.dev_type}) is not in the report"
     return ", ".join(

@@ -122,10 +122,10 @@ def supports(offered: Offer, affinity: Affinity | None) -> bool:
     return True
 
 
-def choose(offered: Offer, affinity: Affinity | None) -> tuple[pci.Grant, ...] | Shortage:
+def choose(offered: Offer, affinity: Affinity | None) -> tuple[records.Grant, ...] | Shortage:
     """Return the devices for all of the requests, served one after the other, or what is lacking."""
     gone: set[str] = set()
-    grants: list[pci.Grant] = []
+    grants: list[records.Grant] = []
     reasons = []
     for match in offered.matches:
         taken = _served(match, affinity, offered.excludes, gone)

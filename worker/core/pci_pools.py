@@ -36,13 +36,18 @@ class Pool(msgspec.Struct, frozen=True, gc=False):
 
 
 def pools(devices: Sequence[records.Device], states: Mapping[str, pci_states.State]) -> tuple[Pool, ...]:
-    """Return the pools: those with fewer tags first, so that the plainest devices go first, else as reported."""
+    """Return the pools: those with fewer tags first, so that the plainest devices go first, else as reported.
+
+    Functions of a device of which some are held already come before those of a whole one, which is kept whole so.
+    """
+    broken = {pci.parent(device) for device in devices if states[device.address].owner is not None}
     groups: dict[tuple[object, ...], list[records.Device]] = {}
     for device in devices:
         if states[device.address].status == pci_states.AVAILABLE:
             key = (device.vendor_id, device.product_id, device.numa_node, tuple(sorted(_tags(device).items())))
             groups.setdefault(key, []).append(device)
-    return tuple(sorted((_pool(members) for members in groups.values()), key=lambda pool: len(pool.tags)))
+    found = [_pool(members) for members in groups.values()]
+    return tuple(sorted(found, key=lambda pool: (len(pool.tags), pci.parent(pool.devices[0]) not in broken - {None})))
 
 
 def _pool(members: Sequence[records.Device]) -> Pool:

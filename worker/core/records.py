@@ -116,6 +116,53 @@ class Device(msgspec.Struct, frozen=True, gc=False):
     tags: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
+class Grant(msgspec.Struct, frozen=True, gc=False):
+    """A device that a request was given, with its facts at that time: it is told even after it left the report."""
+
+    address: str
+    request_id: str
+    vendor_id: str
+    product_id: str
+    dev_type: str
+    numa_node: int | None
+    parent_addr: str | None
+
+
+class PlacedCell(msgspec.Struct, frozen=True, gc=False):
+    """A guest cell on the host cell ``id``: guest CPU -> host CPU, host CPUs kept for emulator threads.
+
+    ``pagesize`` is the chosen one in KiB, or None where the guest asked for none.
+    """
+
+    id: int
+    cpuset: frozenset[int]
+    pcpuset: frozenset[int]
+    memory: int
+    pagesize: int | None = None
+    cpu_policy: str | None = None
+    cpu_thread_policy: str | None = None
+    cpu_pinning: Mapping[int, int] = msgspec.field(default_factory=dict)
+    cpuset_reserved: frozenset[int] = frozenset()
+
+
+class PlacedTopology(msgspec.Struct, frozen=True, gc=False):
+    """Where the cells of one guest are, in the guest's order."""
+
+    cells: tuple[PlacedCell, ...]
+    emulator_threads_policy: str | None = None
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """What a holding has of the things that are given out one by one: CPUs and pages of cells, and PCI devices.
+
+    ``claimed``: the devices are promised to a guest that is still elsewhere.
+    """
+
+    topology: PlacedTopology | None = None
+    grants: tuple[Grant, ...] = ()
+    claimed: bool = False
+
+
 class ChildProvider(msgspec.Struct, frozen=True, gc=False):
     """A provider below the node's root that the hypervisor reports."""
 
@@ -229,6 +276,15 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
     side: str
     settled: bool
     amounts: resources.Amounts
+    place: Place | None = None
+
+
+class Attachment(msgspec.Struct, frozen=True, gc=False):
+    """A request for devices that was made for a running instance; without ``request`` it is detached, for good."""
+
+    request_id: str
+    revision: int
+    request: DeviceRequest | None = None
 
 
 class Book(msgspec.Struct, frozen=True, gc=False):
@@ -244,6 +300,7 @@ class Book(msgspec.Struct, frozen=True, gc=False):
     record: Instance | None = None
     moves: tuple[Move, ...] = ()
     holdings: tuple[Holding, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     saved_at: int = 0
     generation: int = 0
 

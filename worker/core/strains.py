@@ -10,7 +10,7 @@ from worker.core import cells, records
 Fault = tuple[str, str]
 
 
-def strains(hosts: Sequence[records.HostCell], placed: Iterable[cells.PlacedTopology]) -> tuple[str, ...]:
+def strains(hosts: Sequence[records.HostCell], placed: Iterable[records.PlacedTopology]) -> tuple[str, ...]:
     """Return a text for each thing that the guests have and the present host cells cannot carry.
 
     Memory of guests that may be overcommitted counts one guest at a time: how far is the claim's matter.
@@ -24,7 +24,7 @@ def strains(hosts: Sequence[records.HostCell], placed: Iterable[cells.PlacedTopo
     return (*gone, *_pinned_twice(known, topologies), *carried)
 
 
-def _pinned_twice(known: Mapping[int, records.HostCell], topologies: Sequence[cells.PlacedTopology]) -> Iterator[str]:
+def _pinned_twice(known: Mapping[int, records.HostCell], topologies: Sequence[records.PlacedTopology]) -> Iterator[str]:
     whole = {number: cells.cores(host) for number, host in known.items()}
     holders = collections.Counter[int]()
     for topology in topologies:
@@ -36,8 +36,8 @@ def _pinned_twice(known: Mapping[int, records.HostCell], topologies: Sequence[ce
         yield f"CPUs {cells.cpu_text(twice)}: pinned by more than one guest"
 
 
-def _of_cell(host: records.HostCell, guests: Sequence[cells.PlacedCell]) -> Iterator[str]:
-    lost = frozenset[int]().union(*(guest.pins for guest in guests)) - host.pcpuset
+def _of_cell(host: records.HostCell, guests: Sequence[records.PlacedCell]) -> Iterator[str]:
+    lost = frozenset[int]().union(*(cells.pins(guest) for guest in guests)) - host.pcpuset
     if lost:
         yield f"NUMA cell {host.id}: pinned CPUs {cells.cpu_text(lost)} are not in its pcpuset"
     firm = [guest for guest in guests if guest.pagesize or guest.cpu_policy in cells.PINNING]

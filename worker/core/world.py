@@ -7,11 +7,13 @@ into account figures and ledger entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from worker.core import claims, commands, events, holdings, providers, records, resources, stats
+from worker.core import claims, commands, events, holdings, places, providers, records, resources, stats
+
+_NO_LIMITS: Mapping[str, records.Limits | None] = {}
 
 
 class World:
@@ -30,6 +32,8 @@ class World:
         self.first_books: dict[str, records.Book] = {}
         self.first_accounts: dict[str, records.Account] = {}
         self.first_nodes: dict[str, records.Node] = {}
+        self._hardware: dict[str, places.Hardware] = {}
+        self._places: dict[str, dict[places.Key, records.Place]] = {}
         self._causes: dict[str, dict[str, commands.Cause]] = {}
         self._by_account: dict[str, dict[str, None]] = {}
         self._first_by_account: dict[str, dict[str, None]] = {}
@@ -93,16 +97,42 @@ class World:
         """Remember that a message changed an account or an instance."""
         self._causes.setdefault(key, {})[cause.message_id] = cause
 
-    def put_book(self, book: records.Book, cause: commands.Cause) -> records.Book:
+    def add_places(
+        self, hardware: Mapping[str, places.Hardware], taken: Mapping[str, Mapping[places.Key, records.Place]]
+    ) -> None:
+        """Take in what was read of nodes by uuid, and of accounts; what is here already stays."""
+        self._hardware = {**hardware, **self._hardware}
+        self._places = {account: dict(there) for account, there in taken.items()} | self._places
+
+    def ground(self, account: str) -> places.Ground:
+        """Return what there is of an account to be given out one by one, and what is given; nothing on no node."""
+        speaker = self.speaker(account)
+        live = speaker is not None and speaker.live
+        hardware = self._hardware.get(speaker.uuid, places.NONE) if speaker is not None and live else places.NONE
+        return places.Ground(hardware, self._places.get(account, {}))
+
+    def draft(
+        self, book: records.Book, limits: Mapping[str, records.Limits | None] = _NO_LIMITS
+    ) -> tuple[records.Book, Mapping[str, places.Reasons]]:
+        """Return the book with what the instance would hold, and by side what it could not be given."""
+        new = msgspec.structs.replace(book, holdings=holdings.held(book))
+        old = self.book(book.uuid)
+        if not (places.concerns(old) or places.concerns(new)):
+            return new, {}
+        held, lacks = places.assigned(old, new, self.ground, limits.get)
+        return msgspec.structs.replace(new, holdings=held), lacks
+
+    def put_book(self, book: records.Book, cause: commands.Cause, *, drafted: bool = False) -> records.Book:
         """Make this what is known of an instance; work out what it holds now and move the figures by the difference."""
         old = self.book(book.uuid)
-        new = msgspec.structs.replace(book, holdings=holdings.held(book), saved_at=self.now)
+        new = msgspec.structs.replace(book if drafted else self.draft(book)[0], saved_at=self.now)
         self.first_books.setdefault(book.uuid, old)
         self.books[book.uuid] = new
         if new.holdings != old.holdings:
             self.blame(book.uuid, cause)
             for account in dict.fromkeys(holding.account for holding in old.holdings + new.holdings):
                 self._move_figures(account, old, new, cause)
+                self._move_places(account, old, new, cause)
         self._count(old, new)
         return new
 
@@ -124,6 +154,7 @@ class World:
         self._know(node)
         if report is not None:
             self.reports[node.uuid] = report
+            self._hardware[node.uuid] = places.of_report(report)
         for account, speaker in before.items():
             self._enter_standing(account, speaker, cause)
             if not self.accounts[account].generation:
@@ -172,6 +203,21 @@ class World:
         node_uuid = speaker.uuid if speaker is not None else None
         self.enter(events.Entry("holding", account, node_uuid, new.uuid, amounts, settled, cause))
 
+    def _move_places(self, account: str, old: records.Book, new: records.Book, cause: commands.Cause) -> None:
+        """Keep who has what on an account, and enter by how much it changed."""
+        before, after = _places_of(old, account), _places_of(new, account)
+        if before == after:
+            return
+        there = self._places.setdefault(account, {})
+        for key in before:
+            there.pop(key, None)
+        there.update(after)
+        taken = [_taken(held.values()) for held in (before, after)]
+        node_uuid = self.provider_uuid(account) if self.speaker(account) is not None else None
+        for kind in places.KINDS:
+            change = resources.subtract(taken[1][kind], taken[0][kind])
+            self.enter(events.Entry(kind, account, node_uuid, new.uuid, change, resources.NOTHING, cause))
+
     def _count(self, old: records.Book, new: records.Book) -> None:
         before, after = stats.counted_on(old), stats.counted_on(new)
         if before == after and stats.same(old.record, new.record):
@@ -195,6 +241,20 @@ class World:
         """Return the node that spoke for the account when the transaction began."""
         uuids = self._first_by_account.get(account, ())
         return _speaker(self.first_nodes.get(uuid) or self.nodes[uuid] for uuid in uuids)
+
+
+def _places_of(book: records.Book, account: str) -> dict[places.Key, records.Place]:
+    return {
+        (book.uuid, holding.side): holding.place
+        for holding in book.holdings
+        if holding.account == account and holding.place is not None
+    }
+
+
+def _taken(held: Iterable[records.Place]) -> dict[str, resources.Amounts]:
+    """Return what places take together, by kind of ledger entry."""
+    figures = [places.figures(place) for place in held]
+    return {kind: resources.total(one[kind] for one in figures) for kind in places.KINDS}
 
 
 def _seen(node: records.Node | None) -> tuple[object, ...] | None:

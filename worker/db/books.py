@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from worker.core import records, world
-from worker.db import bulk, failures, rows, tables
+from worker.core import places, records, world
+from worker.db import bulk, failures, rows, tables, texts
 
 _NODE = tables.nodes.c
 _HOLDING = tables.holdings.c
@@ -63,11 +63,29 @@ class Books:
         return frozenset(self._connection.scalars(sa.select(_HOLDING.instance_uuid).where(there)))
 
     @failures.translated()
+    def places_on(self, accounts: Collection[str]) -> dict[str, dict[places.Key, records.Place]]:
+        """Return every place on each of these accounts, by instance and side."""
+        found: dict[str, dict[places.Key, records.Place]] = {account: {} for account in accounts}
+        query = sa.select(_HOLDING.account_id, _HOLDING.instance_uuid, _HOLDING.side, _HOLDING.place)
+        there = bulk.among(self._connection, _HOLDING.account_id, accounts)
+        for account, uuid, side, place in self._connection.execute(query.where(there, _HOLDING.place.is_not(None))):
+            found[account][uuid, side] = texts.read_place(place)
+        return found
+
+    @failures.translated()
+    def hardware_of(self, nodes: Collection[str]) -> dict[str, places.Hardware]:
+        """Return what the newest reports of these nodes say of cells and devices."""
+        query = sa.select(_NODE.uuid, _NODE.report).where(_NODE.report.is_not(None))
+        found = self._connection.execute(query.where(bulk.among(self._connection, _NODE.uuid, nodes)))
+        return {uuid: texts.read_hardware(report) for uuid, report in found}
+
+    @failures.translated()
     def save(self, changed: world.World) -> None:
         """Store every book, account and node that differs from what was read; raises Conflict if one is not as read."""
         books = list(_differences(changed.first_books, changed.books))
         self._save_books([new for _, new in books])
         self._save_holdings(books)
+        self._save_devices(books)
         accounts = [new for _, new in _differences(changed.first_accounts, changed.accounts)]
         self._put(tables.accounts, accounts, rows.of_account, rows.of_account_figures)
         self._save_nodes(list(_differences(changed.first_nodes, changed.nodes)), changed.reports)
@@ -91,6 +109,17 @@ class Books:
         removed = bulk.delete(self._connection, tables.holdings, gone)
         failures.refused(removed, len(gone), tables.holdings)
         bulk.insert(self._connection, tables.holdings, come)
+
+    def _save_devices(self, books: Iterable[tuple[records.Book, records.Book]]) -> None:
+        """Keep one row a device that is held; two holders of one device are a Conflict."""
+        gone, come = [], []
+        for old, new in books:
+            before, after = _grants(old), _grants(new)
+            gone += [{"account_id": key[0], "address": key[1]} for key in before if before[key] != after.get(key)]
+            come += [rows.of_grant(new.uuid, key[0], after[key]) for key in after if after[key] != before.get(key)]
+        removed = bulk.delete(self._connection, tables.devices_held, gone)
+        failures.refused(removed, len(gone), tables.devices_held)
+        bulk.insert(self._connection, tables.devices_held, come)
 
     def _save_nodes(
         self, nodes: Sequence[tuple[records.Node, records.Node]], reports: dict[str, records.ComputeNode]
@@ -133,6 +162,16 @@ def _differences(first: dict[str, Record], now: dict[str, Record]) -> Iterator[t
 
 def _sides(book: records.Book) -> dict[str, records.Holding]:
     return {holding.side: holding for holding in book.holdings}
+
+
+def _grants(book: records.Book) -> dict[tuple[str, str], records.Grant]:
+    """Return the devices of an instance by account and address."""
+    return {
+        (holding.account, grant.address): grant
+        for holding in book.holdings
+        if holding.place is not None
+        for grant in holding.place.grants
+    }
 
 
 def _standing(node: records.Node) -> tuple[object, ...]:

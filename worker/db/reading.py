@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from objects import exceptions
 from worker import mapping
-from worker.core import claims, commands, events, records, resources, world
+from worker.core import claims, commands, events, places, records, resources, world
 from worker.db import bulk, engine, failures, rows, tables, texts
 
 PAGE = 500
@@ -25,13 +25,14 @@ class Sheet:
     """A node's figures: ``node`` is None for a pair that nobody has reported.
 
     Of several nodes that report one pair only the one that speaks for it shows the account; the others show an empty
-    one. ``report`` is the newest report in full.
+    one. ``report`` is the newest report in full, ``places`` are those on the account.
     """
 
     node: records.Node | None
     account: records.Account
     report: records.ComputeNode | None
     speaks: bool
+    places: Mapping[places.Key, records.Place] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Library:
 
 
 def _node_usage(sheet: Sheet) -> dict[str, Any]:
-    return mapping.node_usage(sheet.node, sheet.account, sheet.report)
+    return mapping.node_usage(sheet.node, sheet.account, sheet.report, sheet.places)
 
 
 @failures.translated()
@@ -115,10 +116,24 @@ def sheets(bind: sa.Engine, uuids: Collection[str]) -> list[Sheet]:
         wanted = {*accounts, *uuids} - named.keys()
         stored = {account.id: account for account in _accounts(connection, wanted)}
         books = _world(connection, wanted)
+        held = _places(connection, wanted)
     missing = {id_: records.Account(id_, pair) for id_, pair in accounts.items()}
     known = missing | stored
     found = [_sheet(uuid, named.get(uuid), known, books) for uuid in sorted(set(uuids))]
-    return [sheet for sheet in found if sheet is not None]
+    return [
+        dataclasses.replace(sheet, places=held.get(sheet.account.id, {})) if sheet.speaks else sheet
+        for sheet in found
+        if sheet is not None
+    ]
+
+
+def _places(connection: sa.Connection, accounts: Collection[str]) -> dict[str, dict[places.Key, records.Place]]:
+    found: dict[str, dict[places.Key, records.Place]] = {}
+    query = rows.HOLDING.where(bulk.among(connection, _HOLDING.account_id, accounts), _HOLDING.place.is_not(None))
+    for uuid, holding in map(rows.holding, connection.execute(query)):
+        if holding.place is not None:
+            found.setdefault(holding.account, {})[uuid, holding.side] = holding.place
+    return found
 
 
 def _sheet(

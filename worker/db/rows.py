@@ -46,7 +46,13 @@ BOOK = sa.select(
     _INSTANCE.uuid, _INSTANCE.revision, _INSTANCE.deleted, _INSTANCE.saved_at, _INSTANCE.generation, _INSTANCE.body
 )
 HOLDING = sa.select(
-    _HOLDING.instance_uuid, _HOLDING.account_id, _HOLDING.consumer, _HOLDING.side, _HOLDING.settled, _HOLDING.amounts
+    _HOLDING.instance_uuid,
+    _HOLDING.account_id,
+    _HOLDING.consumer,
+    _HOLDING.side,
+    _HOLDING.settled,
+    _HOLDING.amounts,
+    _HOLDING.place,
 )
 LINE = sa.select(
     _ENTRY.id,
@@ -98,13 +104,24 @@ def book(row: Row) -> records.Book:
     """Return the book of a row of ``BOOK``."""
     uuid, revision, deleted, saved_at, generation, body = row
     rest = texts.read_body(body)
-    return records.Book(uuid, revision, deleted, rest.record, rest.moves, rest.holdings, saved_at, generation)
+    return records.Book(
+        uuid=uuid,
+        revision=revision,
+        deleted=deleted,
+        record=rest.record,
+        moves=rest.moves,
+        holdings=rest.holdings,
+        attachments=rest.attachments,
+        saved_at=saved_at,
+        generation=generation,
+    )
 
 
 def holding(row: Row) -> tuple[str, records.Holding]:
     """Return the holding of a row of ``HOLDING``, after the uuid of its instance."""
-    instance_uuid, account_id, consumer, side, settled, amounts = row
-    return instance_uuid, records.Holding(account_id, consumer, side, settled, texts.read_whole(amounts))
+    instance_uuid, account_id, consumer, side, settled, amounts, place = row
+    had = None if place is None else texts.read_place(place)
+    return instance_uuid, records.Holding(account_id, consumer, side, settled, texts.read_whole(amounts), had)
 
 
 def of_node_figures(of: records.Node) -> dict[str, Any]:
@@ -160,7 +177,7 @@ def of_book(of: records.Book) -> dict[str, Any]:
         "revision": of.revision,
         "deleted": of.deleted,
         "saved_at": of.saved_at,
-        "body": texts.write(texts.Body(of.record, of.moves, of.holdings)),
+        "body": texts.write(texts.Body(of.record, of.moves, of.holdings, of.attachments)),
     }
 
 
@@ -173,7 +190,13 @@ def of_holding(uuid: str, of: records.Holding) -> dict[str, Any]:
         "consumer": of.consumer,
         "settled": of.settled,
         "amounts": texts.write(of.amounts),
+        "place": texts.write_or_none(of.place),
     }
+
+
+def of_grant(uuid: str, account: str, of: records.Grant) -> dict[str, Any]:
+    """Return every column of a device that an instance holds."""
+    return {"account_id": account, "address": of.address, "instance_uuid": uuid, "request_id": of.request_id}
 
 
 def first_generation(row: Mapping[str, Any]) -> dict[str, Any]:

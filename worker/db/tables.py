@@ -105,6 +105,16 @@ holdings = _table(
     sa.Column("consumer", UUID, nullable=False, index=True),
     sa.Column("settled", sa.Boolean(), nullable=False),
     sa.Column("amounts", TEXT, nullable=False),
+    sa.Column("place", TEXT),
+)
+
+# who holds which PCI device, once more: one holder at most, by the key
+devices_held = _table(
+    "devices_held",
+    sa.Column("account_id", UUID, primary_key=True),
+    sa.Column("address", _ascii(16), primary_key=True),
+    sa.Column("instance_uuid", UUID, nullable=False, index=True),
+    sa.Column("request_id", UUID, nullable=False),
 )
 
 ledger = _table(

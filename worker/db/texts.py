@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from worker.core import commands, records
+from worker.core import commands, places, records
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -17,6 +17,14 @@ class Body(msgspec.Struct, frozen=True):
     record: records.Instance | None
     moves: tuple[records.Move, ...]
     holdings: tuple[records.Holding, ...]
+    attachments: tuple[records.Attachment, ...] = ()
+
+
+class _Report(msgspec.Struct, frozen=True):
+    """The part of a report that says what is given out one by one."""
+
+    numa_topology: tuple[records.HostCell, ...] | None = None
+    pci_devices: tuple[records.Device, ...] = ()
 
 
 _encoder = msgspec.json.Encoder()
@@ -27,8 +35,16 @@ read_whole = msgspec.json.Decoder(dict[str, int]).decode
 # Nodes of one kind have the same text, and a batch reads many nodes; what it makes is never changed.
 read_capacity = functools.lru_cache(maxsize=4096)(msgspec.json.Decoder(records.Capacity).decode)
 read_report = msgspec.json.Decoder(records.ComputeNode).decode
+_read_hardware = msgspec.json.Decoder(_Report).decode
+read_place = msgspec.json.Decoder(records.Place).decode
 read_cause = msgspec.json.Decoder(commands.Cause).decode
 read_dict = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def read_hardware(report: str) -> places.Hardware:
+    """Return what the text of a report says of cells and devices; the rest is not read."""
+    found = _read_hardware(report)
+    return places.Hardware(found.numa_topology or (), found.pci_devices)
 
 
 def write(value: Any) -> str:

@@ -100,7 +100,7 @@ class Show:
 
     def _table(self) -> rich.table.Table:
         found = [
-            mapping.node_usage(sheet.node, sheet.account, sheet.report)[stocktake_object.KEY_DATA]
+            mapping.node_usage(sheet.node, sheet.account, sheet.report, sheet.places)[stocktake_object.KEY_DATA]
             for sheet in reading.sheets(self._running.bind, self._uuids)
         ]
         caption = f"{screen.legend(self._glyphs)}   casts {self._taken()}   notifications {self._listener.count}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from objects import stocktake_object
-from worker import mapping
+from worker import mapping, place_mapping
 from worker.core import providers, records, resources
 from worker.db import reading
 from worker.replay import cloud, scenario, watching
@@ -64,16 +64,29 @@ def nodes(there: cloud.Cloud, accounts: watching.Accounts) -> dict[str, Any]:
 
 
 def _node(sheet: reading.Sheet, held: list[tuple[str, records.Holding]], names: Mapping[str, str]) -> dict[str, Any]:
-    usage = _data(mapping.node_usage(sheet.node, sheet.account, sheet.report))
+    usage = _data(mapping.node_usage(sheet.node, sheet.account, sheet.report, sheet.places))
     cells = usage["numa_topology"]
     return {
         **{name: usage[name] for name in _FIGURES},
         **_ratios(sheet),
         "pci_device_pools": [_data(pool) for pool in usage["pci_device_pools"]],
-        "pci_devices": [],
+        "pci_devices": _devices(sheet, names),
         "numa_cells": [] if cells is None else [_cell(_data(cell)) for cell in _data(cells)["cells"]],
         "placement": _provider(sheet, held, names),
     }
+
+
+def _devices(sheet: reading.Sheet, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    reported = sheet.report.pci_devices if sheet.report is not None else ()
+    return [
+        {
+            "address": row.address,
+            "dev_type": row.dev_type,
+            "status": row.status,
+            "owner": names.get(row.owner, row.owner) if row.owner is not None else None,
+        }
+        for row in place_mapping.devices(reported, sheet.places)
+    ]
 
 
 def _ratios(sheet: reading.Sheet) -> dict[str, float]:

@@ -49,7 +49,7 @@ def held(*devices: records.Device, allocated: bool = True, by: str = builders.VM
     return granted((pci.grant(device, builders.uid(70)) for device in devices), by, allocated)
 
 
-def granted(grants: Iterable[pci.Grant], by: str, allocated: bool) -> dict[str, Any]:
+def granted(grants: Iterable[records.Grant], by: str, allocated: bool) -> dict[str, Any]:
     """Return grants with their owner by address."""
     return {one.address: (one, pci.Owner(by, one.request_id, allocated)) for one in grants}
 

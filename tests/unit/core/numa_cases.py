@@ -42,14 +42,14 @@ def a_guest(*guest_cells: records.GuestCell, emulator: str | None = None) -> rec
     return records.GuestTopology(guest_cells or (a_cell(2),), emulator)
 
 
-def a_placed(number: int = 0, pins: Sequence[int] = (), **changes: Any) -> cells.PlacedTopology:
+def a_placed(number: int = 0, pins: Sequence[int] = (), **changes: Any) -> records.PlacedTopology:
     """Return a guest of one cell of 1 GiB that is placed there and pinned to these host CPUs."""
     pinning = dict(enumerate(pins))
     values: dict[str, Any] = {
         "cpuset": frozenset(), "pcpuset": frozenset(pinning), "memory": GIB, "cpu_pinning": pinning,
         "cpu_policy": "dedicated" if pins else "shared",
     }  # fmt: skip
-    return cells.PlacedTopology((cells.PlacedCell(number, **values | changes),))
+    return records.PlacedTopology((records.PlacedCell(number, **values | changes),))
 
 
 def yes(chosen: frozenset[int]) -> bool:
@@ -65,17 +65,17 @@ def an_ask(**changes: Any) -> fitting.FitAsk:
 def fit(
     guest: records.GuestTopology,
     hosts: Sequence[records.HostCell],
-    others: Iterable[cells.PlacedTopology] = (),
+    others: Iterable[records.PlacedTopology] = (),
     **changes: Any,
-) -> cells.PlacedTopology | fitting.Misfit:
+) -> records.PlacedTopology | fitting.Misfit:
     """Return where the guest goes beside the others."""
     return fitting.fit(guest, hosts, cells.used(hosts, others), an_ask(**changes))
 
 
-def placed(*asked: Any, **changes: Any) -> tuple[cells.PlacedCell, ...]:
+def placed(*asked: Any, **changes: Any) -> tuple[records.PlacedCell, ...]:
     """Return the placed cells of a fit that must be."""
     found = fit(*asked, **changes)
-    assert isinstance(found, cells.PlacedTopology), found
+    assert isinstance(found, records.PlacedTopology), found
     return found.cells
 
 
@@ -86,7 +86,7 @@ def refused(*asked: Any, **changes: Any) -> tuple[str, ...]:
     return found.reasons
 
 
-def pins(cell: cells.PlacedCell) -> list[int]:
+def pins(cell: records.PlacedCell) -> list[int]:
     """Return the host CPUs in the order of the guest's."""
     return [cell.cpu_pinning[cpu] for cpu in sorted(cell.cpu_pinning)]
 
@@ -124,12 +124,12 @@ def guests(draw: st.DrawFn, most: int = 3) -> records.GuestTopology:
 
 
 @st.composite
-def crowds(draw: st.DrawFn, cells_of_host: Sequence[records.HostCell]) -> list[cells.PlacedTopology]:
+def crowds(draw: st.DrawFn, cells_of_host: Sequence[records.HostCell]) -> list[records.PlacedTopology]:
     """Draw guests that were placed on the host one after the other."""
-    crowd: list[cells.PlacedTopology] = []
+    crowd: list[records.PlacedTopology] = []
     for guest in draw(st.lists(guests(2), max_size=4)):
         found = fit(guest, cells_of_host, crowd)
-        if isinstance(found, cells.PlacedTopology):
+        if isinstance(found, records.PlacedTopology):
             crowd.append(found)
     return crowd
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import builders
-from worker.core import decide, holdings, lifecycle, records
+from worker.core import facts, holdings, lifecycle, records
 
 SMALL, BIG = builders.SMALL, builders.BIG
 OLD, NEW = builders.a_flavor(), builders.a_big_flavor()
@@ -200,13 +200,6 @@ def test_an_instance_without_moves_has_none_superseded() -> None:
     assert holdings.superseded_moves(builders.a_book()) == ()
 
 
-def test_holdings_that_did_not_change_leave_the_book_as_it_is() -> None:
-    book = holdings.refreshed(builders.a_book())
-
-    assert book.holdings
-    assert holdings.refreshed(book) is book
-
-
 def test_what_a_consumer_holds_is_summed_by_account() -> None:
     move = builders.a_move(dest=builders.pair("h1"), migration_type="evacuation")
     held = holdings.held(builders.a_book(None, move))
@@ -241,7 +234,7 @@ def test_of_an_ended_move_only_its_end_is_kept_and_of_many_the_newest() -> None:
     book = builders.a_book(None)
 
     for number in range(60):
-        book = decide.with_move(
+        book = facts.with_move(
             book, builders.a_move(builders.uid(1000 + number), status="confirmed", created_at=number)
         )
 

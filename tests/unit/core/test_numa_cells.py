@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.unit.core import numa_cases
@@ -13,7 +13,7 @@ from worker.core import cells, records
 PAGES = ((4, 524288, 0), (2048, 600, 10))
 
 
-def _used(host: records.HostCell, *placed: cells.PlacedTopology) -> cells.CellUsage:
+def _used(host: records.HostCell, *placed: records.PlacedTopology) -> cells.CellUsage:
     return cells.used([host], placed)[host.id]
 
 
@@ -33,7 +33,7 @@ def test_all_guests_of_a_cell_are_added_up() -> None:
 
 def test_each_cell_has_its_own_usage() -> None:
     hosts = [numa_cases.a_host(0, range(4)), numa_cases.a_host(1, range(4, 8))]
-    both = cells.PlacedTopology((*numa_cases.a_placed(0, (1,)).cells, *numa_cases.a_placed(1, (5,)).cells))
+    both = records.PlacedTopology((*numa_cases.a_placed(0, (1,)).cells, *numa_cases.a_placed(1, (5,)).cells))
 
     used = cells.used(hosts, [both])
 
@@ -103,12 +103,12 @@ def test_a_cell_that_the_usage_does_not_name_is_free() -> None:
 
 
 GUEST = numa_cases.a_guest(numa_cases.a_cell(1, 1, cpu_thread_policy="prefer"))
-PLACED = cells.PlacedTopology(numa_cases.placed(GUEST, [numa_cases.a_host(7)]))
+PLACED = records.PlacedTopology(numa_cases.placed(GUEST, [numa_cases.a_host(7)]))
 
 
 def test_a_placement_serves_the_guest_it_was_made_for() -> None:
     assert cells.same_needs(GUEST, PLACED)
-    assert cells.same_needs(records.GuestTopology((dataclasses.replace(GUEST.cells[0], id=7),)), PLACED)
+    assert cells.same_needs(records.GuestTopology((msgspec.structs.replace(GUEST.cells[0], id=7),)), PLACED)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_placement_serves_the_guest_it_was_made_for() -> None:
     ids=str,
 )
 def test_a_placement_does_not_serve_other_needs(changes: dict[str, Any]) -> None:
-    changed = dataclasses.replace(GUEST.cells[0], **changes)
+    changed = msgspec.structs.replace(GUEST.cells[0], **changes)
 
     assert not cells.same_needs(records.GuestTopology((changed,)), PLACED)
 
@@ -141,8 +141,8 @@ def test_a_placement_does_not_serve_more_cells_or_another_emulator_policy() -> N
      (-2, None, False), (2048, 2048, True), (2048, 4, False), (2048, None, False)],
 )  # fmt: skip
 def test_a_page_size_agrees_with_what_was_chosen_for_it(asked: int | None, chosen: int | None, same: bool) -> None:
-    guest = records.GuestTopology((dataclasses.replace(GUEST.cells[0], pagesize=asked),))
-    placed = cells.PlacedTopology((dataclasses.replace(PLACED.cells[0], pagesize=chosen),))
+    guest = records.GuestTopology((msgspec.structs.replace(GUEST.cells[0], pagesize=asked),))
+    placed = records.PlacedTopology((msgspec.structs.replace(PLACED.cells[0], pagesize=chosen),))
 
     assert cells.same_needs(guest, placed) is same
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.core import numa_cases
 from tests.unit.core.numa_cases import a_cell, a_guest, a_host, a_placed
-from worker.core import cells, fitting, records
+from worker.core import fitting, records
 
 PAGES = ((4, 524288, 0), (2048, 600, 10))
 GIB_PAGE = 1048576
@@ -166,7 +166,7 @@ def test_a_guest_with_more_cells_than_the_host_is_refused() -> None:
 
 
 def test_a_guest_without_cells_fits_anywhere() -> None:
-    assert numa_cases.fit(records.GuestTopology(()), [a_host()]) == cells.PlacedTopology(())
+    assert numa_cases.fit(records.GuestTopology(()), [a_host()]) == records.PlacedTopology(())
 
 
 def _two_rooms(**changes: Any) -> list[records.HostCell]:
@@ -232,7 +232,7 @@ def test_the_emulator_cpu_is_taken_where_the_first_guest_cell_is() -> None:
 def test_the_emulator_policy_stays_with_the_placement() -> None:
     found = numa_cases.fit(a_guest(a_cell(0, 1), emulator="share"), [a_host()])
 
-    assert isinstance(found, cells.PlacedTopology)
+    assert isinstance(found, records.PlacedTopology)
     assert found.emulator_threads_policy == "share"
 
 

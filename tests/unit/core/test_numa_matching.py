@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.unit.core import numa_cases
-from worker.core import cells, fitting, matching, records
+from worker.core import fitting, matching, records
 
 
 def _yes(mask: int) -> bool:
@@ -111,7 +111,7 @@ def test_eight_cells_with_512_cpus_are_decided_at_once(
 
     found = numa_cases.fit(guest, hosts, accepts=accepts)
 
-    assert isinstance(found, cells.PlacedTopology) is (cpus == 64 and accepts is numa_cases.yes)
+    assert isinstance(found, records.PlacedTopology) is (cpus == 64 and accepts is numa_cases.yes)
     assert _seconds(lambda: fitting.fit(guest, hosts, {}, numa_cases.an_ask(accepts=accepts))) < 0.05
 
 

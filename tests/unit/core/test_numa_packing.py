@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.unit.core import numa_cases
 from tests.unit.core.numa_cases import a_cell, a_guest, a_placed
-from worker.core import cells
+from worker.core import cells, records
 
 LEGACY = numa_cases.an_smt_host()
 NEW_STYLE = numa_cases.an_smt_host(cpuset=())
@@ -56,7 +56,7 @@ def test_the_emulator_cpu_is_the_next_free_one(count: int, policy: Any, pins: li
 def test_isolated_cpus_keep_their_siblings_from_others() -> None:
     found = numa_cases.fit(a_guest(a_cell(2, **ISOLATED)), [LEGACY])
 
-    assert isinstance(found, cells.PlacedTopology)
+    assert isinstance(found, records.PlacedTopology)
     assert cells.used([LEGACY], [found])[0].pinned == {0, 1, 4, 5}
 
 
@@ -112,7 +112,7 @@ def test_an_isolated_emulator_cpu_is_not_taken_from_the_core_of_another_guest() 
 def test_a_mixed_guest_may_have_a_cell_without_dedicated_cpus(policy: Any, others: Any, fits: bool) -> None:
     guest = a_guest(a_cell(0, 1, cpu_policy="mixed", **policy))
 
-    assert isinstance(numa_cases.fit(guest, [LEGACY], others), cells.PlacedTopology) is fits
+    assert isinstance(numa_cases.fit(guest, [LEGACY], others), records.PlacedTopology) is fits
 
 
 def test_only_the_dedicated_cpus_of_a_mixed_guest_are_pinned() -> None:
@@ -146,7 +146,7 @@ def test_isolation_wants_the_biggest_cores_whole() -> None:
 
 
 def test_guest_cpus_are_pinned_in_ascending_order() -> None:
-    guest = dataclasses.replace(a_cell(1), pcpuset=frozenset({9, 2, 5}))
+    guest = msgspec.structs.replace(a_cell(1), pcpuset=frozenset({9, 2, 5}))
 
     (cell,) = numa_cases.placed(a_guest(guest), [LEGACY])
 

@@ -16,7 +16,7 @@ EXAMPLES = hypothesis.settings(
     max_examples=100, suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
 )
 Case = tuple[
-    records.GuestTopology, Sequence[records.HostCell], list[cells.PlacedTopology], fitting.FitAsk,
+    records.GuestTopology, Sequence[records.HostCell], list[records.PlacedTopology], fitting.FitAsk,
 ]  # fmt: skip
 
 
@@ -28,17 +28,17 @@ def _cases(draw: st.DrawFn) -> Case:
 
 
 @st.composite
-def _placements(draw: st.DrawFn) -> tuple[Case, cells.PlacedTopology]:
+def _placements(draw: st.DrawFn) -> tuple[Case, records.PlacedTopology]:
     """Draw a guest that fits, with where it goes."""
     _, hosts, crowd, ask = draw(_cases())
     for guest in draw(st.lists(numa_cases.guests(), min_size=5, max_size=5)):
         found = _fit((guest, hosts, crowd, ask))
-        if isinstance(found, cells.PlacedTopology):
+        if isinstance(found, records.PlacedTopology):
             return (guest, hosts, crowd, ask), found
     return hypothesis.reject()
 
 
-def _fit(case: Case) -> cells.PlacedTopology | fitting.Misfit:
+def _fit(case: Case) -> records.PlacedTopology | fitting.Misfit:
     guest, hosts, crowd, ask = case
     return fitting.fit(guest, hosts, cells.used(hosts, crowd), ask)
 
@@ -58,20 +58,20 @@ def test_nothing_is_changed_and_the_same_question_has_the_same_answer(case: Case
 
 @EXAMPLES
 @hypothesis.given(_placements())
-def test_a_fit_pins_each_cpu_once_and_only_free_ones(drawn: tuple[Case, cells.PlacedTopology]) -> None:
+def test_a_fit_pins_each_cpu_once_and_only_free_ones(drawn: tuple[Case, records.PlacedTopology]) -> None:
     (guest, hosts, crowd, _), found = drawn
 
     given = [cpu for cell in found.cells for cpu in (*cell.cpu_pinning.values(), *cell.cpuset_reserved)]
     by_id = {host.id: host for host in hosts}
 
     assert len(given) == len(set(given))
-    assert all(cell.pins <= by_id[cell.id].pcpuset for cell in found.cells)
+    assert all(cells.pins(cell) <= by_id[cell.id].pcpuset for cell in found.cells)
     assert not set(given) & set().union(*(one.pinned for one in cells.used(hosts, crowd).values()))
     if guest.cells[0].cpu_policy in cells.PINNING:
         assert [set(cell.cpu_pinning) for cell in found.cells] == [set(cell.pcpuset) for cell in guest.cells]
 
 
-def _needs(hosts: Sequence[records.HostCell], found: cells.PlacedTopology) -> Mapping[int, cells.CellUsage]:
+def _needs(hosts: Sequence[records.HostCell], found: records.PlacedTopology) -> Mapping[int, cells.CellUsage]:
     """Return what a guest alone adds to each host cell, said in another way than the core does."""
     needs = {}
     for host in hosts:
@@ -92,7 +92,7 @@ def _needs(hosts: Sequence[records.HostCell], found: cells.PlacedTopology) -> Ma
 
 @EXAMPLES
 @hypothesis.given(_placements())
-def test_the_usage_after_a_fit_is_that_before_and_the_guests_needs(drawn: tuple[Case, cells.PlacedTopology]) -> None:
+def test_the_usage_after_a_fit_is_that_before_and_the_guests_needs(drawn: tuple[Case, records.PlacedTopology]) -> None:
     (_, hosts, crowd, _), found = drawn
 
     before, after, needs = cells.used(hosts, crowd), cells.used(hosts, [*crowd, found]), _needs(hosts, found)
@@ -119,7 +119,7 @@ def test_a_guest_is_refused_only_if_no_permutation_of_host_cells_takes_it(case: 
         and all(
             isinstance(
                 pairing.pair(room, cell, int(guest.emulator_threads_policy == "isolate" and not number), ask.limits),
-                cells.PlacedCell,
+                records.PlacedCell,
             )
             for number, (room, cell) in enumerate(zip(some, guest.cells, strict=True))
         )
@@ -134,7 +134,7 @@ def test_a_guest_is_refused_only_if_no_permutation_of_host_cells_takes_it(case: 
 
 @EXAMPLES
 @hypothesis.given(_placements())
-def test_a_placement_serves_the_guest_and_strains_nothing(drawn: tuple[Case, cells.PlacedTopology]) -> None:
+def test_a_placement_serves_the_guest_and_strains_nothing(drawn: tuple[Case, records.PlacedTopology]) -> None:
     (guest, hosts, crowd, _), found = drawn
 
     assert cells.same_needs(guest, found)

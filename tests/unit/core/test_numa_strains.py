@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.unit.core import numa_cases
-from worker.core import cells, records, strains
+from worker.core import records, strains
 
 PAGES = ((4, 524288, 0), (2048, 600, 10))
 
 
-def _strains(host: records.HostCell, *placed: cells.PlacedTopology) -> tuple[str, ...]:
+def _strains(host: records.HostCell, *placed: records.PlacedTopology) -> tuple[str, ...]:
     return strains.strains([host], iter(placed))
 
 

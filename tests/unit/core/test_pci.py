@@ -75,7 +75,7 @@ def test_a_long_chain_of_parents_is_walked_once() -> None:
 def test_a_grant_keeps_the_facts_of_its_device() -> None:
     given = pci.grant(devices.vf(1, 0, numa_node=1), builders.uid(70))
 
-    assert given == pci.Grant("0000:01:02.0", builders.uid(70), "8086", "154c", "type-VF", 1, "0000:01:00.0")
+    assert given == records.Grant("0000:01:02.0", builders.uid(70), "8086", "154c", "type-VF", 1, "0000:01:00.0")
 
 
 def test_held_devices_that_are_as_they_were_make_no_difference() -> None:

@@ -112,7 +112,7 @@ def test_the_question_and_the_choice_agree_and_change_nothing(
 def test_a_history_of_claims_gives_each_device_to_one_owner_and_ends_where_it_began(
     report: tuple[records.Device, ...], data: st.DataObject
 ) -> None:
-    grants: dict[str, tuple[pci.Grant, pci.Owner]] = {}
+    grants: dict[str, tuple[records.Grant, pci.Owner]] = {}
     first = devices.pools(report)
     for number in range(4):
         asked = data.draw(ASKED)

@@ -1,0 +1,46 @@
+"""What is given out one by one: places of holdings, and who holds which PCI device.
+
+Revision ID: 0002
+Revises: 0001
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+SETTINGS: dict[str, Any] = {
+    f"{dialect}_{name}": value
+    for dialect in ("mysql", "mariadb")
+    for name, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+}
+TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+
+
+def _ascii(length: int) -> sa.types.TypeEngine[Any]:
+    ours = sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+    theirs = mysql.VARCHAR(length, charset="ascii", collation="ascii_nopad_bin")
+    return ours.with_variant(theirs, "mysql", "mariadb")
+
+
+def upgrade() -> None:
+    """Add them; what is held so far has no place."""
+    op.add_column("holdings", sa.Column("place", TEXT, nullable=True))
+    op.create_table(
+        "devices_held",
+        sa.Column("account_id", _ascii(36), nullable=False),
+        sa.Column("address", _ascii(16), nullable=False),
+        sa.Column("instance_uuid", _ascii(36), nullable=False),
+        sa.Column("request_id", _ascii(36), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "address", name="pk_devices_held"),
+        **SETTINGS,
+    )
+    op.create_index("ix_devices_held_instance_uuid", "devices_held", ["instance_uuid"])
