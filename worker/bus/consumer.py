@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from worker import errors, interfaces
-from worker.bus import calls, incoming, session, topology, urls, wire
+from worker.bus import buffered, calls, incoming, session, topology, urls, wire
 
 LOG = logging.getLogger(__name__)
 
@@ -126,17 +126,34 @@ class RabbitConsumer:
         for queue, dead in ((self._queue, False), (topology.dead_letters(self._queue), True)):
             self._consumers.append(queue)
             channel.basic_consume(queue, no_ack=False, callback=self._receiver(taking.memory, dead), consumer_tag=queue)
+        if taking.reader is not None:
+            taking.reader.deliver(channel.channel_id, self._taker())
 
     def _receiver(self, memory: bool, dead: bool) -> Any:
         read = incoming.from_memory if memory else incoming.from_amqp
 
         def receive(message: Any) -> None:
-            raw_tag, delivery = read(message, self._life, dead)
-            self._unsettled[delivery.tag] = raw_tag
-            self._buffer.append(delivery)
-            self._calls.add(delivery)
+            self._keep(*read(message, self._life, dead))
 
         return receive
+
+    def _taker(self) -> buffered.Take:
+        """Return what takes whole deliveries off the connection."""
+        dead = {self._queue.encode(): False, topology.dead_letters(self._queue).encode(): True}
+        life = self._life
+
+        def take(arguments: bytes, properties: bytes, body: bytes) -> bool:
+            found = incoming.from_frames(arguments, properties, body, life, dead)
+            if found is not None:
+                self._keep(*found)
+            return found is not None
+
+        return take
+
+    def _keep(self, raw_tag: Any, delivery: interfaces.Delivery) -> None:
+        self._unsettled[delivery.tag] = raw_tag
+        self._buffer.append(delivery)
+        self._calls.add(delivery)
 
     def _fill(self, taking: session.Session, idle: float) -> None:
         end = None if not self._buffer else time.monotonic() + self._batch_wait

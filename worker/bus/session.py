@@ -57,6 +57,7 @@ class Session:
         self.name = name
         self.memory = connection.transport.driver_type == "memory"
         self.channel: Any = None
+        self.reader: buffered.Reader | None = None
         self.live = True
 
     def open_channel(self) -> Any:
@@ -112,7 +113,7 @@ class Dialer:
         with ending(session):
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, interval_max=0)
             if not session.memory:
-                buffered.read_ahead(connection.connection)
+                session.reader = buffered.read_ahead(connection.connection)
             session.channel = session.open_channel()
         return session
 

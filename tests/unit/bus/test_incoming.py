@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import amqp
+import pytest
 
 from worker import interfaces
 from worker.bus import incoming
@@ -64,3 +65,40 @@ def test_only_a_dead_letter_has_a_reason() -> None:
 
     assert _amqp(application_headers=headers, dead=True).death_reason == "expired"
     assert _amqp(application_headers=headers).death_reason is None
+
+
+def _frames(properties: bytes, tag: bytes = b"accounts") -> tuple[int, interfaces.Delivery] | None:
+    arguments = bytes((len(tag),)) + tag + (9).to_bytes(8, "big") + b"\x01" + b"\x01e\x01k"
+    return incoming.from_frames(arguments, properties, b"body", 3, {b"accounts": False, b"accounts.dead": True})
+
+
+def test_a_delivery_is_read_off_its_frames_as_py_amqp_reads_it() -> None:
+    message = amqp.Message("x", content_type="application/json", application_headers={"a": b"\xff"}, priority=3)
+    found = _frames(message._serialize_properties())
+
+    assert found is not None
+    tag, delivery = found
+    assert (tag, delivery.tag, delivery.body, delivery.redelivered, delivery.dead) == (9, (3, 9), b"body", True, False)
+    assert (delivery.content_type, delivery.headers) == (
+        "application/json",
+        _amqp(application_headers={"a": b"\xff"}).headers,
+    )
+
+
+def test_the_frames_of_a_dead_letter_tell_its_reason() -> None:
+    message = amqp.Message("x", application_headers={"x-first-death-reason": "expired"})
+    found = _frames(message._serialize_properties(), b"accounts.dead")
+
+    assert found is not None
+    assert (found[1].dead, found[1].death_reason) == (True, "expired")
+
+
+@pytest.mark.parametrize(
+    "properties", [b"", b"\xff\xff", b"\x20\x00\x00\x00\x00\x09\x01aZ", b"\x20\x00\xff\xff\xff\xff"]
+)
+def test_properties_that_cannot_be_read_are_left_to_py_amqp(properties: bytes) -> None:
+    assert _frames(properties) is None
+
+
+def test_a_delivery_to_somebody_else_is_left_to_py_amqp() -> None:
+    assert _frames(b"\0\0", b"other") is None
