@@ -15,8 +15,8 @@ from worker.core import cells, fitting, holdings, numa, pci, pci_choice, pci_poo
 
 SUCCEEDED = frozenset({"confirmed", "completed", "done"})
 LIVE_MIGRATION = "live-migration"
-ASKING = frozenset({numa.NODES, numa.PAGE_SIZE, numa.PERSISTENT_MEMORY, numa.CPU_POLICY, "resources:PCPU"})
-"""Only a flavor with one of these extra specs asks for a topology."""
+ASKING = frozenset({numa.NODES, numa.PAGE_SIZE, numa.PERSISTENT_MEMORY, "resources:PCPU"})
+"""Only a flavor with one of these extra specs, or with a policy of dedicated CPUs, asks for a topology."""
 
 DEVICE = "device"
 CELL = "cell"
@@ -65,15 +65,18 @@ def of_report(report: records.ComputeNode) -> Hardware:
 
 def asked_by(record: records.Instance) -> bool:
     """Whether a record asks for a place."""
-    return bool(record.numa_topology or record.pci_requests or ASKING & record.flavor.extra_specs.keys())
+    return bool(record.numa_topology or record.pci_requests or _asks(record.flavor))
+
+
+def _asks(flavor: records.Flavor) -> bool:
+    specs = flavor.extra_specs
+    return bool(specs) and (specs.get(numa.CPU_POLICY) in cells.PINNING or not ASKING.isdisjoint(specs))
 
 
 def asked_by_move(move: records.Move) -> bool:
     """Whether a move asks for a place by itself."""
     flavors = (flavor for flavor in (move.old_flavor, move.new_flavor) if flavor is not None)
-    return bool(
-        move.new_numa_topology or move.new_pci_requests or any(ASKING & one.extra_specs.keys() for one in flavors)
-    )
+    return bool(move.new_numa_topology or move.new_pci_requests or any(map(_asks, flavors)))
 
 
 def concerns(book: records.Book) -> bool:
@@ -89,7 +92,7 @@ def concerns(book: records.Book) -> bool:
 
 def topology(given: records.GuestTopology | None, flavor: records.Flavor) -> records.GuestTopology | None:
     """Return the topology that is given, or that the flavor asks for; None for extra specs that contradict each other."""
-    if given is not None or not ASKING & flavor.extra_specs.keys():
+    if given is not None or not _asks(flavor):
         return given
     try:
         return numa.derived(flavor)
@@ -99,7 +102,7 @@ def topology(given: records.GuestTopology | None, flavor: records.Flavor) -> rec
 
 def contradiction(given: records.GuestTopology | None, flavor: records.Flavor) -> Reasons:
     """Return why no topology can be told from the flavor, where none is given."""
-    if given is None and ASKING & flavor.extra_specs.keys():
+    if given is None and _asks(flavor):
         try:
             numa.derived(flavor)
         except numa.Contradiction as error:
