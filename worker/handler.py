@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from worker import errors, interfaces
+from worker import errors, interfaces, steps
 from worker.core import announce, claims, commands, decide, events, lifecycle, places, records, world
 
 
@@ -40,16 +40,20 @@ def handle(
             if task.message_id not in known:
                 fresh.setdefault(task.message_id, task)
         books = load(unit.books, [task.command for task in fresh.values()], world.World(now, policy))
+        steps.WATCH.reached(steps.LOADED)
         decided = {task.message_id: decide.decide(books, task) for task in fresh.values()}
         announced = announce.announcements(books)
         answers = {message_id: announce.answered(books, outcome) for message_id, outcome in decided.items()}
+        steps.WATCH.reached(steps.DECIDED)
         unit.books.save(books)
         unit.ledger.add(books.entries, now)
         unit.outbox.add((*announced, *map(_parked_event, parked.values())), now)
         unit.parked.add(tuple(parked.values()))
         marks = [_mark(task, answers[task.message_id]) for task in fresh.values()]
         unit.inbox.add([*marks, *(interfaces.Mark(key, "", events.PARKED) for key in parked)], now)
+        steps.WATCH.reached(steps.SAVED)
         unit.commit()
+        steps.WATCH.reached(steps.COMMITTED)
     return tuple(_answers(batch.tasks, answers, known))
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from oslo_log import log
 
-from worker import errors, interfaces
+from worker import errors, interfaces, steps
 
 LOG = log.getLogger(__name__)
 
@@ -99,15 +99,19 @@ class Relay:
 
     def _publish(self, rows: Sequence[tuple[int, interfaces.Frame]]) -> int | None:
         """Publish and mark rows; none of them at all keeps an idle connection alive."""
+        if rows:
+            steps.WATCH.reached(steps.DUE)
         confirmed = self._publisher.publish([frame for _, frame in rows])
         if not rows:
             return 0
+        steps.WATCH.reached(steps.CONFIRMED)
         self.published += confirmed
         numbers = [number for number, _ in rows[:confirmed]]
         if numbers and not self._store.sent(LEASE, self._holder, numbers, self._clock()):
             LOG.warning("action=republish another relay has taken over before %d were marked as sent", confirmed)
             self._lose()
             return None
+        steps.WATCH.reached(steps.MARKED)
         if confirmed < len(rows):
             LOG.warning("action=republish only %d of %d notifications were confirmed", confirmed, len(rows))
             self._drop()

@@ -9,7 +9,7 @@ from concurrent import futures
 
 from oslo_log import log
 
-from worker import engine, errors, interfaces, relay
+from worker import engine, errors, interfaces, relay, steps
 
 LOG = log.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Worker:
         self._say(WORKING)
         read = None
         while not self._stopping.is_set():
-            read = read or self._engine.read(self._consumer.batch())
+            read = read or self._read(interfaces.IDLE)
             read = self._finish(read) if read.orders else None
         self._consumer.stop_taking()
 
@@ -87,14 +87,26 @@ class Worker:
         Returns what came and was read while the database worked.
         """
         work = self._committer.submit(self._commit, read)
-        ahead = self._engine.read(self._consumer.batch(idle=0.0))
+        ahead = self._read(0.0)
         answers = self._committed_answers(work, read)
         for answer in answers:
             self.outcomes[answer.word] = self.outcomes.get(answer.word, 0) + 1
             if answer.to is not None:
                 self._consumer.answer(answer.delivery, answer.to, answer.reply)
+        steps.WATCH.reached(steps.ANSWERED)
         self._consumer.settle([answer.delivery for answer in answers])
+        steps.WATCH.reached(steps.SETTLED)
         return ahead
+
+    def _read(self, idle: float) -> engine.Reading:
+        """Take what there is and understand it."""
+        deliveries = self._consumer.batch(idle)
+        if not deliveries:
+            return self._engine.read(deliveries)
+        steps.WATCH.reached(steps.TAKEN)
+        read = self._engine.read(deliveries)
+        steps.WATCH.reached(steps.READ)
+        return read
 
     def _commit(self, read: engine.Reading) -> list[interfaces.Answer]:
         answers = self._engine.carry_out(read)

@@ -78,7 +78,7 @@ def test_twenty_thousand_casts_survive_a_dozen_kills(killed: sites.Site) -> None
     assert [site.waiting(queue) for queue in ("accounts", "accounts.dead")] == [0, 0]
     assert _accounts(site.bind) == _accounts_of(oracle)
     assert _consumers(site.bind) == {name: held for name in oracle.names() if (held := oracle.consumers(name))}
-    _check_sequences(site)
+    check_sequences(site, [plain.node_uuid(number) for number in range(history.NODES)])
 
 
 def _accounts(bind: sa.Engine) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _consumers(bind: sa.Engine) -> dict[str, dict[str, dict[str, dict[str, int]]
     return {name: {consumer: dict(held) for consumer, held in one.items()} for name, one in found.items()}
 
 
-def _check_sequences(site: sites.Site) -> None:
+def check_sequences(site: sites.Site, nodes: list[str]) -> None:
     """Each node's notifications came first in the order of their sequence, without a gap, up to the last."""
     arrived: dict[str, list[int]] = defaultdict(list)
     repeated: dict[tuple[str, int], set[str]] = defaultdict(set)
@@ -116,9 +116,5 @@ def _check_sequences(site: sites.Site) -> None:
             if data["sequence"] not in arrived[data["node_uuid"]]:
                 arrived[data["node_uuid"]].append(data["sequence"])
     assert {len(ids) for ids in repeated.values()} == {1}
-    last = {sheet.node.uuid: sheet.node.sequence for sheet in _nodes(site.bind) if sheet.node is not None}
+    last = {sheet.node.uuid: sheet.node.sequence for sheet in reading.sheets(site.bind, nodes) if sheet.node}
     assert arrived == {uuid: list(range(1, sequence + 1)) for uuid, sequence in last.items()}
-
-
-def _nodes(bind: sa.Engine) -> list[reading.Sheet]:
-    return reading.sheets(bind, [plain.node_uuid(number) for number in range(history.NODES)])

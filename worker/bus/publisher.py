@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from worker import errors, interfaces
+from worker import errors, interfaces, steps
 from worker.bus import frames as amqp_frames
 from worker.bus import session, topology, urls, wire
 
@@ -207,6 +207,7 @@ class RabbitPublisher:
         with connection.transport.having_timeout(self._timeout):
             connection.transport.write(b"".join(pieces))
         connection.bytes_sent += len(pieces)  # what py-amqp's heartbeat goes by
+        steps.WATCH.reached(steps.WRITTEN)
 
     def _await(self, live: session.Session, most: int) -> None:
         """Read until at most that many are on their way."""
