@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -62,10 +62,44 @@ class _Refuse(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """Deliveries that were read, and the settings that were in force then."""
+    """Deliveries that were read, and the settings that were in force then.
+
+    ``suspects`` came before and were not acknowledged: one of them may have killed a worker, so none is looked at before
+    that is counted.
+    """
 
     orders: Sequence[_Order | _Refuse]
     settings: Settings
+    suspects: Sequence[interfaces.Delivery] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.orders or self.suspects)
+
+    def first(self) -> tuple[Reading, Reading]:
+        """Return the first delivery, and the others."""
+        if self.orders:
+            one = Reading(self.orders[:1], self.settings)
+            return one, Reading(self.orders[1:], self.settings, self.suspects)
+        return Reading((), self.settings, self.suspects[:1]), Reading((), self.settings, self.suspects[1:])
+
+    def then(self, later: Reading) -> Reading:
+        """Return both together, in order."""
+        return Reading((*self.orders, *later.orders), later.settings, (*self.suspects, *later.suspects))
+
+
+class Uncounted:
+    """Starts that nobody counts: where no message comes again."""
+
+    def known(self, contents: Sequence[str]) -> Mapping[str, int]:  # noqa: ARG002 - the form of interfaces.Starts
+        """Return nothing."""
+        return {}
+
+    def begin(self, contents: Sequence[str]) -> None:
+        """Count nothing."""
+
+    def finish(self, contents: Sequence[str]) -> None:
+        """Forget nothing."""
 
 
 class Engine:
@@ -77,9 +111,11 @@ class Engine:
         library: interfaces.Library,
         clock: Callable[[], int],
         settings: Callable[[], Settings],
+        starts: interfaces.Starts,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._library = library
+        self._starts = starts
         self._clock = clock
         self._settings = settings
 
@@ -90,14 +126,56 @@ class Engine:
     def read(self, deliveries: Sequence[interfaces.Delivery]) -> Reading:
         """Understand deliveries, without the database; nothing of them raises."""
         settings = self._settings()
-        return Reading([self._read(one, settings) for one in deliveries], settings)
+        fresh = [self._read(one, settings) for one in deliveries if not one.redelivered]
+        return Reading(fresh, settings, [one for one in deliveries if one.redelivered])
 
     def carry_out(self, reading: Reading) -> list[interfaces.Answer]:
         """Carry out what was read and return what became of each, committed; raises DatabaseUnavailable."""
         began = time.monotonic()
-        settings = reading.settings
-        answers = [interfaces.Answer(one.delivery, EXPIRED) for one in reading.orders if _is_expired_call(one)]
-        read = [one for one in reading.orders if not _is_expired_call(one)]
+        answers = self._carry_out(reading.orders, reading.settings)
+        if reading.suspects:
+            answers += self._inspect(reading.suspects, reading.settings)
+        reporting.batch(answers, time.monotonic() - began)
+        return answers
+
+    def _inspect(self, suspects: Sequence[interfaces.Delivery], settings: Settings) -> list[interfaces.Answer]:
+        """Carry out what came before: together the first time, then each by itself, the most suspicious ones last.
+
+        Each start is counted in the database before it is made, and forgotten once it went well. What was started so
+        often that it can only be what kills the worker is parked unread.
+        """
+        known = self._starts.known([_content(one) for one in suspects])
+        first = [one for one in suspects if _content(one) not in known]
+        answers = self._started(first, settings) if first else []
+        for one in sorted(suspects, key=lambda one: known.get(_content(one), 0)):
+            count = known.get(_content(one), 0)
+            if count >= settings.max_attempts:
+                answers += self._alone(self._killer(one, count, settings), settings)
+            elif count:
+                answers += self._started([one], settings)
+        return answers
+
+    def _started(self, suspects: Sequence[interfaces.Delivery], settings: Settings) -> list[interfaces.Answer]:
+        contents = [_content(one) for one in suspects]
+        self._starts.begin(contents)
+        answers = self._carry_out([self._read(one, settings) for one in suspects], settings)
+        self._starts.finish(contents)
+        return answers
+
+    def _killer(self, delivery: interfaces.Delivery, count: int, settings: Settings) -> _Refuse:
+        message = interfaces.ParkedMessage(
+            reason=f"the worker died {count} times while it had this message in hand ([worker] max_attempts)",
+            parked_at=self._clock(),
+            queue=_queue(delivery, settings),
+            attempts=count,
+            host=settings.host,
+            **_kept(delivery),
+        )
+        return _Refuse(delivery, message, None)
+
+    def _carry_out(self, orders: Sequence[_Order | _Refuse], settings: Settings) -> list[interfaces.Answer]:
+        answers = [interfaces.Answer(one.delivery, EXPIRED) for one in orders if _is_expired_call(one)]
+        read = [one for one in orders if not _is_expired_call(one)]
         together = [one for one in read if not one.delivery.dead and not _is_question(one)]
         if together:
             answers += self._group(together, settings)
@@ -106,7 +184,6 @@ class Engine:
                 answers += self._alone(one, msgspec.structs.replace(settings, max_attempts=1))
             elif _is_question(one):  # after the commit; one that fails must not repeat what is committed
                 answers += self._alone(one, settings)
-        reporting.batch(answers, time.monotonic() - began)
         return answers
 
     def _read(self, delivery: interfaces.Delivery, settings: Settings) -> _Order | _Refuse:
@@ -229,6 +306,11 @@ class Engine:
         except exceptions.NotFound as error:
             reply = interfaces.RemoteFailure("NotFound", str(error))
         return interfaces.Answer(order.delivery, READ, order.envelope.reply, reply)
+
+
+def _content(delivery: interfaces.Delivery) -> str:
+    """Return what identifies a delivery that may not be read yet."""
+    return hashlib.blake2b(delivery.body, digest_size=24).hexdigest()
 
 
 def _is_question(order: _Order | _Refuse) -> bool:

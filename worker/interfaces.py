@@ -222,6 +222,22 @@ class UnitOfWork(Protocol):
         """Make it permanent; raises Conflict or DatabaseUnavailable."""
 
 
+class Starts(Protocol):
+    """How often deliveries that came again were started, by their content; each method is a transaction of its own.
+
+    They raise DatabaseUnavailable.
+    """
+
+    def known(self, contents: Sequence[str]) -> Mapping[str, int]:
+        """Return how often those were started that did not end well."""
+
+    def begin(self, contents: Sequence[str]) -> None:
+        """Count a start of each."""
+
+    def finish(self, contents: Sequence[str]) -> None:
+        """Forget those that ended well."""
+
+
 class Library(Protocol):
     """Answers questions from committed rows; each raises NotFound or DatabaseUnavailable."""
 

@@ -9,13 +9,15 @@ from concurrent import futures
 
 from oslo_log import log
 
-from worker import engine, errors, interfaces, relay, steps
+from worker import brake, engine, errors, interfaces, relay, steps
+from worker.core import events
 
 LOG = log.getLogger(__name__)
 
 WORKING = "working"
 DATABASE_AWAY = "database away"
 BROKER_AWAY = "broker away"
+PAUSED = "paused: nearly every message fails"
 STOPPED = "stopped"
 
 
@@ -46,6 +48,7 @@ class Worker:
         self._backoff = backoff
         self._committed = committed
         self._health = health
+        self.brake = brake.Brake(brake.Settings)
         self._stopping = threading.Event()
         self._committer = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="stocktake-commit")
         self._state = ""
@@ -78,8 +81,23 @@ class Worker:
         read = None
         while not self._stopping.is_set():
             read = read or self._read(interfaces.IDLE)
-            read = self._finish(read) if read.orders else None
+            if not read:
+                continue
+            read = self._probe(read) if self.brake.engaged else self._finish(read)
         self._consumer.stop_taking()
+
+    def _probe(self, read: engine.Reading) -> engine.Reading:
+        """Wait a while, then try one message; the others are kept, and nothing new is taken until one goes well."""
+        self._say(PAUSED)
+        LOG.error("action=pause nearly every message fails: one is tried in %.0f s", self.brake.seconds)
+        end = time.monotonic() + self.brake.seconds
+        while not self._stopping.is_set() and time.monotonic() < end:
+            self._stopping.wait(min(self.BEAT, max(end - time.monotonic(), 0)))
+            self._consumer.beat()
+        if self._stopping.is_set():
+            return read
+        one, others = read.first()
+        return others.then(self._finish(one))
 
     def _finish(self, read: engine.Reading) -> engine.Reading:
         """Commit, answer, then settle: a call whose answer is lost with the connection comes again and gets it.
@@ -96,6 +114,7 @@ class Worker:
         steps.WATCH.reached(steps.ANSWERED)
         self._consumer.settle([answer.delivery for answer in answers])
         steps.WATCH.reached(steps.SETTLED)
+        self.brake.note(len(answers), sum(answer.word == events.PARKED for answer in answers))
         return ahead
 
     def _read(self, idle: float) -> engine.Reading:
@@ -125,7 +144,8 @@ class Worker:
                 self._wait_for_database(error, time.monotonic() - began)
                 work = self._committer.submit(self._commit, read)
             else:
-                self._say(WORKING)
+                if not self.brake.engaged:
+                    self._say(WORKING)
                 return answers
 
     def _wait_for_database(self, error: Exception, waited: float) -> None:

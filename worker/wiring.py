@@ -19,12 +19,12 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_log import log
 
-from worker import engine, interfaces, maintenance, relay, service
+from worker import brake, engine, interfaces, maintenance, relay, service
 from worker.bus import backoff, connect, wire
 from worker.conf import limits as limit_options
 from worker.core import claims
 from worker.db import engine as db_engine
-from worker.db import reading, relay_store, schema, unit_of_work
+from worker.db import reading, relay_store, schema, starts, unit_of_work
 
 LOG = log.getLogger(__name__)
 
@@ -81,7 +81,14 @@ def batch_engine(conf: cfg.ConfigOpts, bind: sa.Engine) -> engine.Engine:
         library=reading.Library(bind, lambda: policy(conf)),
         clock=clock,
         settings=lambda: settings(conf),
+        starts=starts.Starts(bind, clock),
     )
+
+
+def pausing(conf: cfg.ConfigOpts) -> brake.Settings:
+    """Return when the kill switch pauses the worker."""
+    options = conf.worker
+    return brake.Settings(options.pause_share, options.pause_window, options.pause_minimum, options.pause_seconds)
 
 
 def waiting(conf: cfg.ConfigOpts) -> backoff.Backoff:
@@ -130,6 +137,7 @@ class Running:
         options = conf.worker
         taken = consumer or connect.consumer(conf, options.topic, options.batch_size, options.batch_wait)
         self.worker = service.Worker(taken, batch_engine(conf, self.bind), waiting(conf), self.relay.wake, health)
+        self.worker.brake = brake.Brake(lambda: pausing(conf))
         self._threads = (
             threading.Thread(target=self.worker.run, name="stocktake-worker", daemon=True),
             threading.Thread(target=self.relay.run, name="stocktake-relay", daemon=True),

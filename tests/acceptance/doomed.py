@@ -1,4 +1,7 @@
-"""``python -m tests.acceptance.doomed URL DATABASE STEP``: a worker that dies like a machine at the first STEP."""
+"""``python -m tests.acceptance.doomed URL DATABASE STEP [MESSAGE]``: a worker that dies like a machine.
+
+At the first STEP; with ``read`` and the id of a MESSAGE, whenever it reads that one. Else it works until its parent ends it.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,39 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 from tests import stands
-from worker import steps, wiring
+from worker import intake, interfaces, steps, wiring
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _poison(message_id: str) -> None:
+    """Make reading one message deadly."""
+    read = intake.cause
+
+    def cause(envelope: interfaces.Envelope, *arguments: Any) -> Any:
+        if envelope.message_id == message_id:
+            _die()
+        return read(envelope, *arguments)
+
+    vars(intake)["cause"] = cause
 
 
 def main() -> None:
-    """Work until the step, or until a patient parent ends it."""
-    url, database, step = sys.argv[1:]
-
-    def die(reached: str) -> None:
-        if reached == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    steps.WATCH.reached = die
-    conf = stands.configuration(url, database, claim_policy="none", batch_size=50, batch_wait=0.2)
+    """Work."""
+    url, database, step, *message = sys.argv[1:]
+    if message:
+        _poison(*message)
+    else:
+        steps.WATCH.reached = lambda reached: _die() if reached == step else None
+    conf = stands.configuration(
+        url, database, claim_policy="none", batch_size=50, batch_wait=0.2, max_attempts=3, reconnect_splay=0.0,
+        notifications__lease_seconds=2,
+    )  # fmt: skip
     wiring.Running(conf).start()
     threading.Event().wait()
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests import model, plain, stands
 from tests.acceptance import history
@@ -146,3 +147,46 @@ def _check(site: sites.Site, told: Sequence[model.Fact], sent: int, rounds: int)
     assert site.count(tables.inbox) == sent
     assert site.count(tables.parked) == rounds
     assert [site.waiting(queue) for queue in ("accounts", "accounts.dead")] == [0, 0]
+
+
+GOOD = 40
+LIVES = 12
+"""So many times at most may the deadly message take a worker with it: it is parked long before."""
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+@pytest.mark.timeout(300)
+def test_a_message_that_kills_every_worker_is_parked_and_takes_no_other_down(site: sites.Site) -> None:
+    casts = [("update_instance", {"instance": plain.instance(number)}) for number in range(1, GOOD + 1)]
+    _cast_first(site, NODES)
+    body = stands.body("update_instance", {"instance": plain.instance(0)}, _unique_id="deadly")
+    _cast(site, casts[: GOOD // 2])
+    with site.channel() as channel:
+        message = channel.prepare_message(body, 0, "application/json", "utf-8", {}, {"delivery_mode": 2})
+        channel.basic_publish(message, "stocktake", "accounts")
+    _cast(site, casts[GOOD // 2 :])
+
+    deaths = 0
+    while site.count(tables.parked) == 0 and deaths < LIVES:
+        deaths += _dies_of(site, "deadly")
+
+    sites.until(lambda: site.count(tables.inbox) == len(NODES) + GOOD + 1, "every other message")
+    with site.bind.connect() as connection:
+        (reason,) = connection.scalars(sa.select(tables.parked.c.reason)).all()
+    assert reason == "the worker died 3 times while it had this message in hand ([worker] max_attempts)"
+    assert deaths == 4  # among others, then three times counted
+    assert site.waiting() == 0
+    assert site.count(tables.starts) in {0, 1}  # its own count stays until it is purged
+
+
+def _dies_of(site: sites.Site, message_id: str) -> int:
+    """Run a worker until the message has killed it, or until that has been parked; return how many died."""
+    command = [sys.executable, "-m", "tests.acceptance.doomed", site.url, site.database, "read", message_id]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
+        sites.until(lambda: worker.poll() is not None or site.count(tables.parked), "an end")
+        if worker.poll() is None:
+            sites.until(lambda: site.waiting() == 0 and not site.due(), "the rest")
+            worker.terminate()
+            return 0
+    return int(worker.returncode == -signal.SIGKILL)

@@ -47,7 +47,11 @@ class Desk:
     def deliver(self, body: bytes, **properties: Any) -> str:
         """Let the engine take a message; return the outcome's word."""
         taken = engine.Engine(
-            lambda: unit_of_work.UnitOfWork(self.bind), _NoLibrary(), wiring.clock, lambda: wiring.settings(self.conf)
+            lambda: unit_of_work.UnitOfWork(self.bind),
+            _NoLibrary(),
+            wiring.clock,
+            lambda: wiring.settings(self.conf),
+            engine.Uncounted(),
         )
         (answer,) = taken.process([interfaces.Delivery(tag=1, body=body, **properties)])
         return answer.word

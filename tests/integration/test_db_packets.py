@@ -93,7 +93,11 @@ def test_the_server_s_bound_is_known(bind: sa.Engine) -> None:
 def test_a_body_longer_than_a_statement_is_parked_in_part(bind: sa.Engine, letter: bytes) -> None:
     body = letter * 17_000_000
     desk = batch_engine.Engine(
-        lambda: unit_of_work.UnitOfWork(bind), reading.Library(bind, lambda: POLICY), lambda: NOW, batch_engine.Settings
+        lambda: unit_of_work.UnitOfWork(bind),
+        reading.Library(bind, lambda: POLICY),
+        lambda: NOW,
+        batch_engine.Settings,
+        batch_engine.Uncounted(),
     )
 
     answers = desk.process([interfaces.Delivery(tag=1, body=body)])

@@ -9,7 +9,7 @@ import pytest
 
 from tests import builders, plain, stands
 from tests.fakes import bus, clock, failing, library, unit_of_work
-from worker import engine, errors, interfaces, service
+from worker import brake, engine, errors, interfaces, service
 
 
 def _nothing() -> None:
@@ -69,7 +69,11 @@ class Desk:
         self.commits = 0
         self.consumer = Consumer(self.broker, lambda: self.worker.stop())  # noqa: PLW0108 - there is none yet
         batches = engine.Engine(
-            lambda: failing.UnitOfWork(self.store, self.plan), library.Library(), lambda: builders.NOW, engine.Settings
+            lambda: failing.UnitOfWork(self.store, self.plan),
+            library.Library(),
+            lambda: builders.NOW,
+            engine.Settings,
+            engine.Uncounted(),
         )
         self.worker = kind(self.consumer, batches, self.backoff, self._committed, self.health.append)
 
@@ -223,3 +227,30 @@ def test_an_error_that_nobody_expects_ends_the_worker_with_everything_given_back
 
 def _explode() -> None:
     raise ZeroDivisionError
+
+
+def test_when_everything_fails_taking_pauses_and_one_message_tries_whether_all_is_well() -> None:
+    desk = Desk()
+    desk.worker.brake = brake.Brake(lambda: brake.Settings(share=0.5, minimum=2, seconds=0.0))
+    for number in range(1, 4):
+        desk.broker.send(stands.body("update_instance", {"instance": None}, _unique_id=f"bad{number}"))
+    desk.send(4, 5)
+
+    desk.worker.run()
+
+    assert desk.worker.outcomes == {"parked": 3, "applied": 2}
+    assert desk.health == ["working", service.PAUSED, "working", "stopped"]
+    assert list(desk.broker.queue) == []
+
+
+def test_a_worker_that_is_told_to_stop_in_a_pause_gives_everything_back() -> None:
+    desk = Desk()
+    desk.worker.brake = brake.Brake(lambda: brake.Settings(share=0.4, minimum=1, seconds=60.0))
+    desk.broker.send(stands.body("update_instance", {"instance": None}, _unique_id="bad"))
+    desk.send(1, 2)
+    desk.consumer.at_beat = desk.worker.stop
+
+    desk.worker.run()
+
+    assert desk.worker.outcomes == {"parked": 1, "applied": 1}
+    assert len(desk.broker.queue) == 1

@@ -125,6 +125,7 @@ def replay(conf: cfg.ConfigOpts, bind: sa.Engine, message: interfaces.ParkedMess
         library=reading.Library(bind, claims.Policy),
         clock=wiring.clock,
         settings=lambda: wiring.settings(conf),
+        starts=engine.Uncounted(),
     )
     try:
         (answer,) = trial.process([delivery(message)])

@@ -90,6 +90,40 @@ OPTS: tuple[cfg.Opt, ...] = (
         help="Times that one message is tried before it is parked. A database or a broker that is away is no attempt.",
     ),
     cfg.FloatOpt(
+        "pause_share",
+        default=0.9,
+        min=0.0,
+        max=1.0,
+        mutable=True,
+        help="Share of messages, of those of the last pause_window, that may be parked before the worker takes a pause: "
+        "more than that, and it is not the messages that are wrong. 1 never pauses.",
+    ),
+    cfg.IntOpt(
+        "pause_window",
+        default=60,
+        min=1,
+        max=86400,
+        mutable=True,
+        help="Seconds over which parked messages are counted for pause_share.",
+    ),
+    cfg.IntOpt(
+        "pause_minimum",
+        default=100,
+        min=1,
+        max=1000000,
+        mutable=True,
+        help="Messages within pause_window below which the worker never takes a pause.",
+    ),
+    cfg.FloatOpt(
+        "pause_seconds",
+        default=30.0,
+        min=0.1,
+        max=3600.0,
+        mutable=True,
+        help="Seconds that a pause lasts. Then one message is tried: if it goes well, work goes on, else another pause "
+        "follows.",
+    ),
+    cfg.FloatOpt(
         "reconnect_wait",
         default=1.0,
         min=0.01,

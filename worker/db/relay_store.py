@@ -107,6 +107,7 @@ class RelayStore:
         A turn ends after a while even if there is more: what is left goes at the next.
         """
         total = 0
+        self._purge_starts(inbox_before)
         for purge, before in ((self._purge_inbox, inbox_before), (self._purge_outbox, outbox_before)):
             for _ in range(PURGES):
                 gone = purge(before)
@@ -114,6 +115,12 @@ class RelayStore:
                 if gone < PURGED_AT_ONCE:
                     break
         return total
+
+    @failures.translated()
+    def _purge_starts(self, before: int) -> None:
+        """Forget messages that came again, were started, and never came once more; there are few."""
+        with self._writing.begin() as connection:
+            connection.execute(tables.starts.delete().where(tables.starts.c.at < before))
 
     @failures.translated()
     def _purge_inbox(self, before: int) -> int:

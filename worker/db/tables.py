@@ -171,6 +171,14 @@ parked = _table(
     numbered=True,
 )
 
+# messages that came again and were started: what is still here when they come once more has killed a worker, or was there
+starts = _table(
+    "starts",
+    sa.Column("content", _ascii(64), primary_key=True),
+    sa.Column("times", WHOLE, nullable=False),
+    sa.Column("at", WHOLE, nullable=False),
+)
+
 leases = _table(
     "leases",
     sa.Column("name", _ascii(64), primary_key=True),
