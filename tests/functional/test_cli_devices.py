@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -32,10 +33,10 @@ def a_report(revision: int = 1, pci_devices: tuple[records.Device, ...] = DEVICE
     return builders.a_report(builders.a_node(revision=revision, numa_topology=CELLS, pci_devices=pci_devices))
 
 
-def a_guest(revision: int = 1, **changes: object) -> records.Instance:
+def a_guest(revision: int = 1, **changes: Any) -> records.Instance:
     """Return an instance that pins two CPUs and asks for one VF."""
     flavor = builders.a_flavor(vcpus=2, extra_specs=DEDICATED)
-    values = {"flavor": flavor, "pci_requests": (devices.a_request(devices.ANY_VF),), **changes}
+    values: dict[str, Any] = {"flavor": flavor, "pci_requests": (devices.a_request(devices.ANY_VF),), **changes}
     return builders.an_instance(revision=revision, **values)
 
 
