@@ -247,6 +247,18 @@ def test_the_explanation_of_a_node_keeps_devices_and_cells_apart_from_classes(de
     assert last.endswith(f"devices {FIRST_VF}; cells {told}")
 
 
+def test_what_was_given_back_of_a_cell_is_summed_to_nothing(desk: cli_desk.Desk) -> None:
+    desk.tell(commands.DeleteInstance(builders.VM, 2))
+
+    entries = desk.json("explain", "node", "h1")
+    last = desk.run("explain", "node", "h1").splitlines()[-1]
+
+    (entry,) = (one for one in entries if one["kind"] == "cell" and one["method"] == "delete_instance")
+    assert entry["sum"] == {"cell_0_memory_mb": 0, "cell_0_pages_2048": 0, "cell_0_pinned_cpus": 0}
+    assert "devices" not in last
+    assert "cells" not in last
+
+
 def test_a_device_that_was_given_and_given_back_has_its_sign_in_the_table(desk: cli_desk.Desk) -> None:
     desk.tell(commands.UpdateInstance(a_guest(2, host="h2")))
 

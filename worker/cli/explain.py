@@ -162,7 +162,7 @@ def at_rest(
     sheet = lookup.account(bind, name)
     for _ in range(TRIES):
         lines = list(lines_of(bind, sheet.account.id))
-        before, sheet = sheet, lookup.node(bind, lookup.uuid_of(sheet))
+        before, sheet = sheet, lookup.account(bind, lookup.uuid_of(sheet))
         if _state(before) == _state(sheet):
             return sheet, lines
     raise failures.Refused(f"node {name} changes faster than it can be read; try again later")
@@ -204,9 +204,11 @@ def _given(held: Iterable[records.Place]) -> dict[str, resources.Amounts]:
 
 
 def _change(line: reading.Line, running: resources.Amounts) -> tuple[object, object]:
-    """Return delta and sum as columns."""
+    """Return delta and sum as columns; of cells, which have many figures, the sums of those that changed."""
     if line.kind == places.DEVICE:
         return hardware.AddressChanges(line.amounts), hardware.Addresses(running)
+    if line.kind == places.CELL:
+        running = {name: running.get(name, 0) for name in line.amounts}
     return bars.Changes(line.amounts), bars.Amounts(running)
 
 

@@ -11,6 +11,7 @@ from worker.cli import bars
 from worker.core import cells, pci
 
 Fields = Mapping[str, Any]
+SHOWN = 4
 _TOLD = frozenset({"dev_type", "address"})
 
 
@@ -18,8 +19,10 @@ class Addresses(columns.FormattableColumn[Mapping[str, int]]):
     """PCI devices that are held, by address."""
 
     def human_readable(self) -> str:
-        """Return the addresses; with its count what is not held exactly once."""
-        return ", ".join(_times(address, count) for address, count in sorted(self._value.items())) or "-"
+        """Return the first few addresses and how many more; with its count what is not held exactly once."""
+        held = [_times(address, count) for address, count in sorted(self._value.items())]
+        more = [f"{len(held) - SHOWN} more"] if len(held) > SHOWN else []
+        return ", ".join(held[:SHOWN] + more) or "-"
 
 
 class AddressChanges(columns.FormattableColumn[Mapping[str, int]]):
