@@ -16,7 +16,7 @@ from worker.db import engine, invariants, tables
 
 
 def prove(bind: sa.Engine) -> None:
-    """Fail unless every figure of every account in this database adds up."""
+    """Fail unless every figure of every account in this database adds up, and all say the same of who has what."""
     found = list(invariants.differences(bind))
 
     assert found == [], "the accounts do not add up"

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from worker.core import cells, pci_pools, pci_states, places, records
+from worker.core import cells, pci, pci_pools, pci_states, places, records
 
 Places = Mapping[places.Key, records.Place]
 
@@ -25,6 +25,15 @@ class DeviceRow(msgspec.Struct, frozen=True):
     missing: bool
     owner: str | None
     request_id: str | None
+
+    @property
+    def part_of(self) -> str | None:
+        """The address of the device that this one is a function of, or None."""
+        return self.parent_addr if self.dev_type in pci.FUNCTIONS else None
+
+    def is_relative(self, other: DeviceRow) -> bool:
+        """Whether one of the two is a function of the other."""
+        return self.part_of == other.address or other.part_of == self.address
 
 
 def host_cells(hosts: tuple[records.HostCell, ...], held: Places) -> dict[str, Any]:

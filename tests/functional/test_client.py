@@ -63,7 +63,7 @@ def test_each_method_can_be_called_and_answers_with_its_outcome(api: client.Usag
     words = [answer["outcome"] for answer in answers]
     assert words[:4] == ["applied"] * 4
     assert words[4:8] == ["accepted", "applied", "accepted", "applied"]
-    assert words[8:11] == ["applied", "refused", "stale"]
+    assert words[8:11] == ["applied", "refused", "applied"]
     assert words[11:] == ["applied"] * 3
 
 

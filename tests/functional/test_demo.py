@@ -12,8 +12,11 @@ import rich.console
 from kombu.transport import memory
 from oslo_config import cfg
 
-from tests import stands
+from tests import builders, stands
+from tests.unit.core import devices
 from worker import demo
+from worker.core import pci, records
+from worker.db import reading
 from worker.demo import conductor, listening, screen
 
 FIGURES = {"used": 10, "settled": 6, "in_move": 4, "capacity": 16}
@@ -41,6 +44,7 @@ def test_the_demo_adds_up_and_says_what_became_of_everything(conf: cfg.ConfigOpt
     assert casts is not None
     assert outcomes is not None
     assert int(casts[1]) == sum(int(count) for count in re.findall(r"\d+", outcomes[1])) > 20
+    assert re.search(r"hardware in use +\d+ of 24 PCI devices, \d+ of 16 dedicated CPUs", said)
     assert re.search(r"notifications +[1-9]\d* received, 0 gaps", said)
     assert "invariant        holds" in said
 
@@ -107,6 +111,19 @@ def test_blocks_are_for_outputs_that_can_show_them(encoding: str, expected: scre
 )
 def test_whatever_does_not_add_up_is_a_finding(broken: int, gaps: int, outcomes: dict[str, int], code: int) -> None:
     assert demo.exit_code(broken, gaps, outcomes) == code
+
+
+def test_devices_and_dedicated_cpus_that_somebody_has_are_counted() -> None:
+    gpu = devices.plain(7)
+    cell = records.HostCell(0, frozenset({0, 1}), frozenset({2, 3, 4}), 1024)
+    report = builders.a_node(numa_topology=(cell,), pci_devices=(gpu, devices.plain(8)))
+    guest = records.PlacedCell(0, frozenset(), frozenset({0}), 512, cpu_policy="dedicated", cpu_pinning={0: 3})
+    place = records.Place(records.PlacedTopology((guest,)), (pci.grant(gpu, builders.uid(70)),))
+    account = records.Account(builders.account_of(), builders.pair())
+    equipped = reading.Sheet(None, account, report, speaks=True, places={(builders.VM, "instance"): place})
+    plain = reading.Sheet(None, account, None, speaks=True)
+
+    assert screen.hardware([equipped, plain]) == "1 of 2 PCI devices, 1 of 3 dedicated CPUs"
 
 
 def heard(listener: listening.Listener, *sequences: int) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests import builders, invariant
+from tests.unit.core import devices
 from worker import handler
-from worker.core import claims, commands
-from worker.db import engine, schema, unit_of_work
+from worker.core import claims, commands, records
+from worker.db import engine, invariants, schema, unit_of_work
 
 
 @pytest.fixture
@@ -22,9 +24,22 @@ def bind(tmp_path: pathlib.Path) -> Iterator[sa.Engine]:
     made.dispose()
 
 
-def _work(bind: sa.Engine) -> None:
-    tasks = [builders.a_task(builders.a_report()), builders.a_task(commands.UpdateInstance(builders.an_instance()))]
+def _a_pinned_guest(uuid: str = builders.VM, **changes: Any) -> records.Instance:
+    flavor = builders.a_flavor(extra_specs={"hw:cpu_policy": "dedicated"})
+    return builders.an_instance(uuid, flavor=flavor, **changes)
+
+
+def _tell(bind: sa.Engine, *orders: commands.Command) -> None:
+    tasks = [builders.a_task(order) for order in orders]
     handler.handle(handler.Batch(tasks), unit_of_work.UnitOfWork(bind), builders.NOW, claims.Policy())
+
+
+def _work(bind: sa.Engine) -> None:
+    """Report a node with a cell of two dedicated CPUs and a device, and an instance that has one of each."""
+    cell = records.HostCell(0, frozenset({0, 1}), frozenset({2, 3}), 4096)
+    node = builders.a_node(reserved_host_memory_mb=512, numa_topology=(cell,), pci_devices=(devices.plain(7),))
+    guest = _a_pinned_guest(pci_requests=(devices.a_request(devices.GPU),))
+    _tell(bind, builders.a_report(node), commands.UpdateInstance(guest))
 
 
 def test_a_database_that_is_worked_on_is_noticed_and_proved(bind: sa.Engine) -> None:
@@ -47,23 +62,77 @@ def test_a_database_that_is_gone_or_not_ours_is_passed_over(tmp_path: pathlib.Pa
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "found"),
     [
-        "UPDATE accounts SET used = '{}'",
-        "UPDATE holdings SET amounts = '{\"VCPU\": 2}'",
-        "DELETE FROM ledger WHERE kind = 'holding'",
-        "DELETE FROM ledger WHERE kind = 'capacity'",
+        ("UPDATE accounts SET used = '{}'", {("used", "holdings"), ("used", "ledger")}),
+        ("UPDATE accounts SET settled = '{}'", {("settled", "holdings"), ("settled", "ledger")}),
+        ("UPDATE holdings SET amounts = '{\"VCPU\": 2}'", {
+            ("used", "holdings"), ("settled", "holdings"), ("used", "instances"), ("settled", "instances"),
+        }),
+        ("DELETE FROM ledger WHERE kind = 'holding'", {("used", "ledger"), ("settled", "ledger")}),
+        ("DELETE FROM ledger WHERE kind = 'capacity'", {("capacity", "ledger")}),
+        ("DELETE FROM ledger WHERE kind = 'reserved'", {("reserved", "ledger")}),
+        ("DELETE FROM ledger WHERE kind = 'device'", {("devices", "ledger")}),
+        ("DELETE FROM ledger WHERE kind = 'cell'", {("cells", "ledger")}),
+        ("DELETE FROM devices_held", {("grants", "holdings")}),
+        (f"UPDATE devices_held SET instance_uuid = '{builders.uid(9)}'", {("grants", "holdings")}),
+        (f"UPDATE devices_held SET request_id = '{builders.uid(9)}'", {("grants", "holdings")}),
+        (f"UPDATE devices_held SET account_id = '{builders.uid(9)}'", {("grants", "holdings")}),
+        ("DELETE FROM instances", {(figure, "instances") for figure in ("used", "settled", "grants", "cells", "pins")}),
+        ("UPDATE holdings SET place = replace(place, '0000:07:00.0', '0000:08:00.0')", {
+            ("grants", "holdings"), ("grants", "instances"), ("devices", "ledger"),
+        }),
+        ("UPDATE holdings SET place = NULL", {
+            ("grants", "holdings"), ("grants", "instances"), ("devices", "ledger"), ("cells", "ledger"),
+            ("cells", "instances"), ("pins", "instances"),
+        }),
+        ("UPDATE holdings SET place = replace(place, '\"memory\":512', '\"memory\":500')", {
+            ("cells", "ledger"), ("cells", "instances"),
+        }),
+        ("UPDATE instances SET body = replace(body, '0000:07:00.0', '0000:08:00.0')", {("grants", "instances")}),
     ],
-)
-def test_a_figure_that_does_not_add_up_is_found(change: str) -> None:
+)  # fmt: skip
+def test_what_does_not_add_up_is_found_and_named(change: str, found: set[tuple[str, str]]) -> None:
     bind = engine.of_url("sqlite://")
     schema.sync(bind)
     _work(bind)
     invariant.prove(bind)
 
     with bind.begin() as connection:
-        assert connection.execute(sa.text(change)).rowcount
+        assert connection.exec_driver_sql(change).rowcount
 
+    assert {(one.figure, one.by) for one in invariants.differences(bind)} == found
     with pytest.raises(AssertionError, match="do not add up"):
         invariant.prove(bind)
+    bind.dispose()
+
+
+def test_a_cpu_that_two_guests_have_is_named() -> None:
+    bind = engine.of_url("sqlite://")
+    schema.sync(bind)
+    _work(bind)
+    _tell(bind, commands.UpdateInstance(_a_pinned_guest(builders.uid(2))))
+    invariant.prove(bind)
+
+    with bind.begin() as connection:
+        for table, column in (("holdings", "place"), ("instances", "body")):
+            text = f"UPDATE {table} SET {column} = replace({column}, '\"0\":3', '\"0\":2')"
+            connection.exec_driver_sql(text)
+
+    (found,) = invariants.differences(bind)
+    assert (found.account, found.figure, found.by) == (builders.account_of("h1"), "pins", "guests")
+    assert found.kept == {"cpu_2": 2}
+    bind.dispose()
+
+
+def test_the_difference_of_one_instance_names_it() -> None:
+    bind = engine.of_url("sqlite://")
+    schema.sync(bind)
+    _work(bind)
+
+    with bind.begin() as connection:
+        connection.execute(sa.text("UPDATE holdings SET settled = false"))
+
+    (found,) = (one for one in invariants.differences(bind) if one.by == "instances")
+    assert (found.instance, found.figure, found.worked_out) == (builders.VM, "settled", {})
     bind.dispose()

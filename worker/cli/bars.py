@@ -29,11 +29,11 @@ def glyphs(stream: TextIO) -> Glyphs:
     return BLOCKS if encoding == "utf8" and stream.isatty() else ASCII
 
 
-def drawn(used: int, capacity: int, with_glyphs: Glyphs) -> str:
-    """Return ``###....... 3/10``; what is over its capacity is marked by an exclamation mark."""
+def drawn(used: int, capacity: int, with_glyphs: Glyphs, *, firm: bool = True) -> str:
+    """Return ``###....... 3/10``; what is over a ``firm`` capacity is marked by an exclamation mark."""
     share = used / capacity if capacity > 0 else float(used > 0)
     full = min(max(round(share * CELLS), int(used > 0)), CELLS)
-    over = "!" if used > max(capacity, 0) else ""
+    over = "!" if firm and used > max(capacity, 0) else ""
     return f"{with_glyphs.full * full}{with_glyphs.free * (CELLS - full)} {used}/{capacity}{over}"
 
 
@@ -88,6 +88,20 @@ class Changes(columns.FormattableColumn[Mapping[str, int]]):
     def human_readable(self) -> str:
         """Return ``MEMORY_MB +512, VCPU +1``."""
         return ", ".join(f"{name} {amount:+d}" for name, amount in sorted(self._value.items())) or "-"
+
+
+class Maybe(columns.FormattableColumn[Any]):
+    """A value that may be missing, or a yes that may be a no."""
+
+    def __lt__(self, other: object) -> bool:
+        """Sort what is there by its text, what is not first."""
+        return isinstance(other, Maybe) and self.human_readable() < other.human_readable()
+
+    def human_readable(self) -> str:
+        """Return the value, ``yes``, or ``-``."""
+        if self._value is None or self._value is False:
+            return "-"
+        return "yes" if self._value is True else str(self._value)
 
 
 class Lines(columns.FormattableColumn[Any]):

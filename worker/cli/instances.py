@@ -6,12 +6,12 @@ import argparse
 
 from objects import exceptions
 from worker import wiring
-from worker.cli import bars, commands, database, lookup, nodes
+from worker.cli import bars, commands, database, hardware, lookup, nodes
 from worker.db import reading
 
 
 class Show(commands.ShowOne):
-    """Show an instance: where it is, what it holds on which provider, and its moves."""
+    """Show an instance: where it is, what it holds on which provider, devices, cells, and its moves."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser."""
@@ -27,6 +27,8 @@ class Show(commands.ShowOne):
         with database.opened(self.conf) as bind:
             library = reading.Library(bind, lambda: wiring.policy(self.conf))
             shown = nodes.plain(library.instance_usage(wanted, wiring.clock()))
-        for name in ("allocations", "pci_devices", "numa_topology", "migrations"):
+        for name in ("allocations", "migrations"):
             shown[name] = bars.Lines(shown[name])
+        shown["pci_devices"] = hardware.Devices(shown["pci_devices"])
+        shown["numa_topology"] = hardware.GuestCells(shown["numa_topology"])
         return tuple(shown), tuple(shown.values())

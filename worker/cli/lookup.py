@@ -31,6 +31,15 @@ def node(bind: sa.Engine, name: str) -> reading.Sheet:
     return found[0]
 
 
+def account(bind: sa.Engine, name: str) -> reading.Sheet:
+    """Return the sheet of a node that speaks for its pair; raises Refused for one that does not, and as ``node``."""
+    sheet = node(bind, name)
+    if sheet.speaks:
+        return sheet
+    (speaker,) = reading.provider_uuids(bind, [sheet.account.id]).values()
+    raise failures.Refused(f"node {uuid_of(sheet)} has no account: {speaker} speaks for {sheet.account.pair}")
+
+
 def uuid_of(sheet: reading.Sheet) -> str:
     """Return the uuid under which a node, or a pair that nobody reports, is known outside."""
     return sheet.node.uuid if sheet.node is not None else sheet.account.id

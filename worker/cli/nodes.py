@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from objects import stocktake_object
 from worker import mapping
-from worker.cli import bars, commands, database, lookup
+from worker.cli import bars, commands, database, hardware, lookup
 from worker.core import resources
 from worker.db import reading
 
@@ -50,9 +50,9 @@ class Show(commands.ShowOne):
             **figures,
             "usages": bars.Bars(figures["usages"], self.glyphs),
             "stats": bars.Amounts(figures["stats"]),
+            "numa_topology": hardware.HostCells(figures["numa_topology"], self.glyphs),
+            "pci_device_pools": hardware.Pools(figures["pci_device_pools"]),
         }
-        for name in ("numa_topology", "pci_device_pools"):
-            shown[name] = bars.Lines(figures[name])
         return tuple(shown), tuple(shown.values())
 
 

@@ -1,14 +1,18 @@
-"""The proof of the accounts: every total is the sum of its parts, and every sum is explained by the ledger."""
+"""The proof of the accounts: every total is the sum of its parts, and every sum is explained by the ledger.
+
+What is given out one by one is in the instances' bodies, in their holdings by account and, of devices, in a table of who
+holds which: all say the same, the ledger sums up to it, and no CPU is pinned twice.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import sqlalchemy as sa
 
-from worker.core import claims, providers, records, resources, world
+from worker.core import cells, claims, places, providers, records, resources, world
 from worker.db import bulk, engine, failures, rows, tables, texts
 
 PAGE = 100
@@ -18,6 +22,20 @@ _ACCOUNT = tables.accounts.c
 _HOLDING = tables.holdings.c
 _ENTRY = tables.ledger.c
 _NODE = tables.nodes.c
+_INSTANCE = tables.instances.c
+_DEVICE = tables.devices_held.c
+
+USED = "used"
+SETTLED = "settled"
+RESERVED = "reserved"
+CAPACITY = "capacity"
+DEVICES = "devices"
+CELLS = "cells"
+GRANTS = "grants"
+PINS = "pins"
+
+_OWN_KINDS = {RESERVED: RESERVED, CAPACITY: CAPACITY, places.DEVICE: DEVICES, places.CELL: CELLS}
+"""Kinds of ledger entries that are figures of their own; all others change what is held."""
 
 Sums = dict[str, resources.Amounts]
 
@@ -26,7 +44,9 @@ Sums = dict[str, resources.Amounts]
 class Difference:
     """Two readings of one figure of one account that are not the same.
 
-    ``figure`` says what is compared: used, settled, reserved or capacity; ``by`` against what: holdings or ledger.
+    ``figure`` says what is compared: used, settled, reserved, capacity, devices (by address), cells, grants (who has
+    which device for which request) or pins (how many have a CPU); ``by`` against what: holdings, ledger, instances (one
+    ``instance`` with its holdings) or guests. What is kept in the place that is asked most often is ``kept``.
     """
 
     account: str
@@ -34,72 +54,141 @@ class Difference:
     by: str
     kept: resources.Amounts
     worked_out: resources.Amounts
+    instance: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What the rows of some accounts say: the sums of holdings, those of the ledger, who has devices, who speaks."""
+
+    held: Mapping[str, Sums]
+    explained: Mapping[str, Sums]
+    listed: Mapping[str, Sums]
+    books: world.World
 
 
 def differences(bind: sa.Engine) -> Iterator[Difference]:
     """Yield every difference, page by page; each page is one picture of the database, also while workers write."""
-    after = ""
-    while True:
-        last, found = _page(bind, after)
-        yield from found
-        if last is None:
-            return
-        after = last
+    for page in (_accounts_page, _instances_page):
+        after = ""
+        while True:
+            last, found = page(bind, after)
+            yield from found
+            if last is None:
+                break
+            after = last
 
 
 @failures.translated()
-def _page(bind: sa.Engine, after: str) -> tuple[str | None, list[Difference]]:
+def _accounts_page(bind: sa.Engine, after: str) -> tuple[str | None, list[Difference]]:
     with engine.snapshot(bind) as connection:
-        ids = _ids(connection, after)
+        ids = _ids(connection, (_ACCOUNT.id, _NODE.account_id, _HOLDING.account_id, _DEVICE.account_id), after)
         if not ids:
             return None, []
         stored = connection.execute(rows.ACCOUNT.where(bulk.among(connection, _ACCOUNT.id, ids)))
         accounts = {account.id: account for account in map(rows.account, stored)}
-        held, explained = _held(connection, ids), _explained(connection, ids)
-        books = _world(connection, ids)
+        evidence = _Evidence(
+            _held(connection, ids), _explained(connection, ids), _listed(connection, ids), _world(connection, ids)
+        )
     everyone = [accounts.get(id_) or records.Account(id_, _NOBODY) for id_ in ids]
-    found = [one for account in everyone for one in _of_account(account, held, explained, books)]
-    return ids[-1], found
+    return ids[-1], [one for account in everyone for one in _of_account(account, evidence)]
 
 
-def _ids(connection: sa.Connection, after: str) -> list[str]:
-    """Return the next ids: those of accounts, and those that a node or a holding names without there being a row."""
+@failures.translated()
+def _instances_page(bind: sa.Engine, after: str) -> tuple[str | None, list[Difference]]:
+    with engine.snapshot(bind) as connection:
+        ids = _ids(connection, (_INSTANCE.uuid, _HOLDING.instance_uuid), after)
+        if not ids:
+            return None, []
+        stored = connection.execute(rows.BOOK.where(bulk.among(connection, _INSTANCE.uuid, ids)))
+        books = {book.uuid: book.holdings for book in map(rows.book, stored)}
+        held: dict[str, list[records.Holding]] = defaultdict(list)
+        query = rows.HOLDING.where(bulk.among(connection, _HOLDING.instance_uuid, ids))
+        for uuid, holding in map(rows.holding, connection.execute(query)):
+            held[uuid].append(holding)
+    return ids[-1], [one for uuid in ids for one in _of_instance(uuid, books.get(uuid, ()), held.get(uuid, ()))]
+
+
+def _ids(connection: sa.Connection, columns: Iterable[sa.ColumnElement[str]], after: str) -> list[str]:
+    """Return the next ids of those that any of the columns names, some of which may have no row of their own."""
     found: set[str] = set()
-    for column in (_ACCOUNT.id, _NODE.account_id, _HOLDING.account_id):
+    for column in columns:
         query = sa.select(column).where(column > after).distinct().order_by(column).limit(PAGE)
         found.update(connection.scalars(query))
     return sorted(found)[:PAGE]
 
 
-def _of_account(
-    account: records.Account, held: Mapping[str, Sums], explained: Mapping[str, Sums], books: world.World
-) -> Iterator[Difference]:
-    speaker = books.speaker(account.id)
+def _of_account(account: records.Account, evidence: _Evidence) -> Iterator[Difference]:
+    speaker = evidence.books.speaker(account.id)
+    held, explained = (sums.get(account.id, {}) for sums in (evidence.held, evidence.explained))
     kept: Sums = {
-        "used": account.used,
-        "settled": account.settled,
-        "reserved": providers.reserved(speaker),
-        "capacity": providers.totals(speaker),
+        USED: account.used,
+        SETTLED: account.settled,
+        RESERVED: providers.reserved(speaker),
+        CAPACITY: providers.totals(speaker),
     }
-    for figure, by, sums in (
-        ("used", "holdings", held),
-        ("settled", "holdings", held),
-        ("used", "ledger", explained),
-        ("settled", "ledger", explained),
-        ("reserved", "ledger", explained),
-        ("capacity", "ledger", explained),
-    ):
-        worked_out = resources.without_zeros(sums.get(account.id, {}).get(figure, resources.NOTHING))
-        if resources.without_zeros(kept[figure]) != worked_out:
-            yield Difference(account.id, figure, by, kept[figure], worked_out)
+    places_held = {name: held.get(name, resources.NOTHING) for name in (DEVICES, CELLS)}
+    pins = held.get(PINS, resources.NOTHING)
+    yield from _compared(account.id, "holdings", (USED, SETTLED), kept, held)
+    yield from _compared(account.id, "holdings", (GRANTS,), evidence.listed.get(account.id, {}), held)
+    yield from _compared(account.id, "ledger", kept, kept, explained)
+    yield from _compared(account.id, "ledger", places_held, places_held, explained)
+    yield from _compared(account.id, "guests", (PINS,), {PINS: pins}, {PINS: dict.fromkeys(pins, 1)})
+
+
+def _of_instance(uuid: str, book: Iterable[records.Holding], stored: Iterable[records.Holding]) -> Iterator[Difference]:
+    kept, worked_out = _sums_of((uuid, one) for one in book), _sums_of((uuid, one) for one in stored)
+    for account in sorted(kept.keys() | worked_out.keys()):
+        figures = (USED, SETTLED, GRANTS, CELLS, PINS)
+        for one in _compared(account, "instances", figures, kept.get(account, {}), worked_out.get(account, {})):
+            yield dataclasses.replace(one, instance=uuid)
+
+
+def _compared(account: str, by: str, figures: Iterable[str], kept: Sums, worked_out: Sums) -> Iterator[Difference]:
+    for figure in figures:
+        one, other = kept.get(figure, resources.NOTHING), worked_out.get(figure, resources.NOTHING)
+        if resources.without_zeros(one) != resources.without_zeros(other):
+            yield Difference(account, figure, by, one, other)
 
 
 def _held(connection: sa.Connection, accounts: Collection[str]) -> Mapping[str, Sums]:
-    sums: dict[str, Sums] = defaultdict(dict)
     query = rows.HOLDING.where(bulk.among(connection, _HOLDING.account_id, accounts))
-    for _, holding in map(rows.holding, connection.execute(query)):
-        _add(sums[holding.account], "used", holding.amounts)
-        _add(sums[holding.account], "settled", holding.amounts if holding.settled else resources.NOTHING)
+    return _sums_of(map(rows.holding, connection.execute(query)))
+
+
+def _sums_of(held: Iterable[tuple[str, records.Holding]]) -> Mapping[str, Sums]:
+    """Return by account what these holdings are together, each given with the uuid of its instance."""
+    sums: dict[str, Sums] = defaultdict(dict)
+    for uuid, holding in held:
+        here = sums[holding.account]
+        _add(here, USED, holding.amounts)
+        _add(here, SETTLED, holding.amounts if holding.settled else resources.NOTHING)
+        if holding.place is not None:
+            figures = places.figures(holding.place)
+            _add(here, DEVICES, figures[places.DEVICE])
+            _add(here, CELLS, figures[places.CELL])
+            _add(here, PINS, _pins(holding.place))
+            for grant in holding.place.grants:
+                _add(here, GRANTS, _granted(grant.address, uuid, grant.request_id))
+    return sums
+
+
+def _pins(place: records.Place) -> resources.Amounts:
+    """Return how many cells of a guest have each host CPU."""
+    guest_cells = place.topology.cells if place.topology is not None else ()
+    return Counter(f"cpu_{cpu}" for cell in guest_cells for cpu in cells.pins(cell))
+
+
+def _granted(address: str, instance_uuid: str, request_id: str) -> resources.Amounts:
+    return {f"{address} of {instance_uuid} for {request_id}": 1}
+
+
+def _listed(connection: sa.Connection, accounts: Collection[str]) -> Mapping[str, Sums]:
+    """Return who has which device by the table that is asked for it."""
+    sums: dict[str, Sums] = defaultdict(dict)
+    query = sa.select(_DEVICE.account_id, _DEVICE.address, _DEVICE.instance_uuid, _DEVICE.request_id)
+    for account, *grant in connection.execute(query.where(bulk.among(connection, _DEVICE.account_id, accounts))):
+        _add(sums[account], GRANTS, _granted(*grant))
     return sums
 
 
@@ -111,11 +200,9 @@ def _explained(connection: sa.Connection, accounts: Collection[str]) -> Mapping[
         query.where(bulk.among(connection, _ENTRY.account_id, accounts))
     )
     for account, kind, amounts, settled in found:
-        if kind in {"reserved", "capacity"}:
-            _add(sums[account], kind, texts.read_whole(amounts))
-        else:
-            _add(sums[account], "used", texts.read_whole(amounts))
-            _add(sums[account], "settled", texts.read_whole(settled))
+        _add(sums[account], _OWN_KINDS.get(kind, USED), texts.read_whole(amounts))
+        if kind not in _OWN_KINDS:
+            _add(sums[account], SETTLED, texts.read_whole(settled))
     return sums
 
 

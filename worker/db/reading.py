@@ -209,6 +209,15 @@ def books(bind: sa.Engine, marker: str | None, limit: int) -> list[records.Book]
 
 
 @failures.translated()
+def accounts_with_devices_of(bind: sa.Engine, instance_uuid: str) -> set[str]:
+    """Return the accounts on which an instance holds PCI devices."""
+    device = tables.devices_held.c
+    with bind.connect() as connection:
+        found = connection.scalars(sa.select(device.account_id).where(device.instance_uuid == instance_uuid))
+        return set(found)
+
+
+@failures.translated()
 def holdings(bind: sa.Engine, account: str) -> list[tuple[str, records.Holding]]:
     """Return what is held on an account, each with the uuid of its instance, in the order of these."""
     with bind.connect() as connection:
@@ -219,6 +228,12 @@ def holdings(bind: sa.Engine, account: str) -> list[tuple[str, records.Holding]]
 def lines_of_account(bind: sa.Engine, account: str, until: int | None = None) -> Iterator[Line]:
     """Yield the entries of an account, oldest first, page by page; those up to ``until`` (microseconds) if given."""
     return _lines(bind, _ENTRY.account_id == account, until)
+
+
+def lines_of_device(bind: sa.Engine, account: str, address: str) -> Iterator[Line]:
+    """Yield the entries of one device on an account, oldest first."""
+    entries = _lines(bind, sa.and_(_ENTRY.account_id == account, _ENTRY.kind == places.DEVICE), None)
+    return (line for line in entries if address in line.amounts)
 
 
 def lines_of_instance(bind: sa.Engine, instance_uuid: str, until: int | None = None) -> Iterator[Line]:

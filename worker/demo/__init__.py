@@ -87,13 +87,17 @@ class Show:
         differences = list(invariants.differences(self._running.bind))
         outcomes = self._running.worker.outcomes
         self._console.print(self._table())
+        sheets = reading.sheets(self._running.bind, self._uuids)
+        self._console.print(f"hardware in use  {screen.hardware(sheets)}")
         self._console.print(f"casts taken      {self._taken()} ({_listed(self._sender.kinds)})")
         self._console.print(f"outcomes         {_listed(outcomes)}")
         self._console.print(
             f"notifications    {self._listener.count} received, {self._listener.gaps} gaps in sequences"
         )
         proof = f"BROKEN for {len(differences)} figures" if differences else "holds"
-        self._console.print(f"invariant        {proof}: node totals = reserved + sum of holdings = sum of ledger")
+        self._console.print(
+            f"invariant        {proof}: node totals = reserved + sum of holdings = sum of ledger; no CPU or device is held twice"
+        )
         for difference in differences:
             self._console.print(f"  {difference}")
         return exit_code(len(differences), self._listener.gaps, outcomes)

@@ -13,11 +13,19 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from objects import compute_nodes, flavors, instances, migrations
+from objects import compute_nodes, flavors, instances, migrations, pci
 from worker import client
+from worker.demo import hardware
 
 CONTEXT = {"user": "demo", "project": "demo", "is_admin": True}
-SIZES = (("small", 1, 2048, 10), ("medium", 2, 4096, 20), ("large", 4, 8192, 40), ("huge", 16, 32768, 200))
+PINNED = "pinned"
+SIZES = (
+    ("small", 1, 2048, 10),
+    ("medium", 2, 4096, 20),
+    ("large", 4, 8192, 40),
+    (PINNED, 2, 4096, 20),
+    ("huge", 16, 32768, 200),
+)
 FLAVORS = {
     name: flavors.Flavor(
         flavorid=name,
@@ -27,10 +35,11 @@ FLAVORS = {
         root_gb=root_gb,
         ephemeral_gb=0,
         swap=0,
-        extra_specs={},
+        extra_specs={"hw:cpu_policy": "dedicated"} if name == PINNED else {},
     )
     for name, vcpus, memory_mb, root_gb in SIZES
 }
+MEMORY_MB = 65536
 PROJECTS = ("blue", "green", "red")
 RESENT, HELD_BACK = 0.05, 0.05
 MOST_INSTANCES_A_NODE = 12
@@ -49,6 +58,7 @@ class Guest:
     vm_state: str = "building"
     task_state: str | None = None
     move: Move | None = None
+    requests: list[pci.InstancePCIRequest] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(slots=True)
@@ -79,7 +89,7 @@ class Conductor:
 
     def report(self) -> list[str]:
         """Report every node and return their uuids."""
-        reports = [self._node(host) for host in self._hosts]
+        reports = [self._node(host, equipped=not index % 2) for index, host in enumerate(self._hosts)]
         for report in reports:
             self._send(self._api.report_node, report)
         return [report.uuid for report in reports]
@@ -110,9 +120,17 @@ class Conductor:
                 self._update_move(guest, "failed", task_state=None, move=None, next=self._live_on)
 
     def _build(self) -> None:
-        name = self._random.choices([size[0] for size in SIZES], [8, 5, 3, 1])[0]
+        name = self._random.choices([size[0] for size in SIZES], [8, 5, 3, 4, 1])[0]
+        wanted = self._random.choices([(), (False,), (True,)], [8, 2, 1])[0]
+        requests = [hardware.request(self._uuid(), gpu=gpu) for gpu in wanted]
+        hosts = self._hosts[::2] if requests or name == PINNED else self._hosts
         guest = Guest(
-            self._uuid(), self._random.choice(PROJECTS), name, self._random.choice(self._hosts), self._started
+            self._uuid(),
+            self._random.choice(PROJECTS),
+            name,
+            self._random.choice(hosts),
+            self._started,
+            requests=requests,
         )
         self._guests[guest.uuid] = guest
         self._send(self._api.claim_instance, self._changed(guest), note="build")
@@ -215,7 +233,7 @@ class Conductor:
             flavor=FLAVORS[guest.flavor],
             volume_backed=False,
             numa_topology=None,
-            pci_requests=[],
+            pci_requests=guest.requests,
             resources={},
         )
 
@@ -247,14 +265,14 @@ class Conductor:
     def _uuid(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
-    def _node(self, host: str) -> compute_nodes.ComputeNode:
+    def _node(self, host: str, *, equipped: bool) -> compute_nodes.ComputeNode:
         return compute_nodes.ComputeNode(
             uuid=self._uuid(),
             host=host,
             hypervisor_hostname=host,
             revision=1,
-            vcpus=16,
-            memory_mb=65536,
+            vcpus=hardware.SHARED_CPUS if equipped else 16,
+            memory_mb=MEMORY_MB,
             local_gb=500,
             reserved_host_cpus=0,
             reserved_host_memory_mb=1024,
@@ -266,8 +284,8 @@ class Conductor:
             hypervisor_version=None,
             host_ip=None,
             disabled=False,
-            numa_topology=None,
-            pci_devices=[],
+            numa_topology=hardware.cells(MEMORY_MB) if equipped else None,
+            pci_devices=hardware.devices() if equipped else [],
             inventories={},
             traits=[],
             stats={},

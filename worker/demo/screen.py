@@ -1,9 +1,9 @@
-"""What the demonstration shows: nodes and how full they are."""
+"""What the demonstration shows: nodes and how full they are, devices and CPUs that somebody has."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import rich.box
@@ -11,7 +11,8 @@ import rich.console
 import rich.table
 import rich.text
 
-from worker.core import resources
+from worker.core import cells, places, records, resources
+from worker.db import reading
 
 CLASSES = (resources.VCPU, resources.MEMORY_MB, resources.DISK_GB)
 WIDTH = 8
@@ -71,3 +72,19 @@ def nodes(usages: Sequence[Mapping[str, Any]], caption: str, with_glyphs: Glyphs
 def legend(with_glyphs: Glyphs) -> str:
     """Return what the characters of a bar mean."""
     return f"{with_glyphs.settled} settled  {with_glyphs.in_move} in move  {with_glyphs.free} free"
+
+
+def hardware(sheets: Iterable[reading.Sheet]) -> str:
+    """Return how many of the PCI devices and of the dedicated CPUs of these nodes somebody has."""
+    held = devices = pinned = cpus = 0
+    for sheet in sheets:
+        held += len(places.granted(sheet.places))
+        pinned += sum(len(cells.pins(cell)) for cell in _guest_cells(sheet.places.values()))
+        if sheet.report is not None:
+            devices += len(sheet.report.pci_devices)
+            cpus += sum(len(cell.pcpuset) for cell in sheet.report.numa_topology or ())
+    return f"{held} of {devices} PCI devices, {pinned} of {cpus} dedicated CPUs"
+
+
+def _guest_cells(held: Iterable[records.Place]) -> Iterator[records.PlacedCell]:
+    return (cell for place in held if place.topology is not None for cell in place.topology.cells)

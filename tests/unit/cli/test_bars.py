@@ -94,3 +94,15 @@ def test_several_bars_stand_below_each_other() -> None:
 )
 def test_nested_values_read_as_lines(column: object, shown: str) -> None:
     assert str(column) == shown
+
+
+def test_what_may_be_overcommitted_is_not_marked() -> None:
+    assert bars.drawn(12, 10, bars.ASCII, firm=False) == "########## 12/10"
+
+
+def test_what_may_be_missing_is_a_dash_for_people_and_sorts_first() -> None:
+    told = [bars.Maybe(value) for value in ("b", None, 0, True, False)]
+
+    assert [str(one) for one in told] == ["b", "-", "0", "yes", "-"]
+    assert [one.machine_readable() for one in told] == ["b", None, 0, True, False]
+    assert [str(one) for one in sorted(told[:3])] == ["-", "0", "b"]
