@@ -51,7 +51,7 @@ class PlacementMemory:
         """Return the intents that wait."""
         with self._reading.connect() as connection:
             found = connection.execute(sa.select(_PENDING.subject, _PENDING.intent))
-            return {subject: intent for subject, intent in found}
+            return {row.subject: row.intent for row in found}
 
     def keep(self, subject: str, intent: str) -> None:
         """Let an intent wait, in the place of an earlier one."""
@@ -64,7 +64,7 @@ class PlacementMemory:
     @failures.translated()
     def _put(self, table: sa.Table, key: dict[str, str], values: dict[str, Any] | None) -> None:
         """Replace the row of a key; None leaves none."""
-        (name, value), = key.items()
+        ((name, value),) = key.items()
         with self._writing.begin() as connection:
             connection.execute(table.delete().where(table.c[name] == value))
             if values is not None:

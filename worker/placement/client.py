@@ -9,20 +9,21 @@ import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib import parse
 
 from keystoneauth1 import adapter
 from keystoneauth1 import exceptions as ksa
-from keystoneauth1 import session as ksa_session
 
 from worker.placement import faults
+
+if TYPE_CHECKING:
+    import requests
 
 LEAST = (1, 28)
 """Consumer generations; before them two writers of one consumer cannot tell that they are two."""
 NEWEST = (1, 39)
 CONSUMER_TYPES = (1, 38)
-REPARENTING = (1, 37)
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """Project and user of a consumer of which neither is known; Placement uses the same."""
 
@@ -54,7 +55,7 @@ class Held:
 
 
 class Placement:
-    """One Placement service. ``bounds`` narrow the microversions; ``pulse`` is called before every request.
+    """One Placement service. ``least`` is the oldest microversion to use; ``pulse`` is called before every request.
 
     With ``dry`` nothing is written: each request that would is told to it instead, as one line.
     """
@@ -62,12 +63,12 @@ class Placement:
     def __init__(
         self,
         service: adapter.Adapter,
-        bounds: tuple[str | None, str | None] = (None, None),
+        least: Version = LEAST,
         pulse: Callable[[], None] = lambda: None,
         dry: Callable[[str], None] | None = None,
     ) -> None:
         self._service = service
-        self._bounds = bounds
+        self._least = max(least, LEAST)
         self._pulse = pulse
         self._dry = dry
         self.version: Version | None = None
@@ -189,13 +190,12 @@ class Placement:
             raise faults.Unavailable("what answers at its endpoint is not a Placement service") from error
 
     def _common(self, root: Mapping[str, Any]) -> Version:
-        wanted = [max(LEAST, version(self._bounds[0] or "1.0")), min(NEWEST, version(self._bounds[1] or "1.999"))]
-        theirs = [version(root.get("min_version") or "1.0"), version(root.get("max_version") or "1.0")]
-        newest = min(wanted[1], theirs[1])
-        if newest < max(wanted[0], theirs[0]):
-            needed, spoken = (" to ".join(f"{major}.{minor}" for major, minor in pair) for pair in (wanted, theirs))
-            raise faults.Unavailable(f"it speaks the microversions {spoken}, but {needed} is needed")
-        return newest
+        oldest, newest = (version(str(root.get(name, "1.0"))) for name in ("min_version", "max_version"))
+        common = min(NEWEST, newest)
+        if common < max(self._least, oldest):
+            spoken, needed = f"{_shown(oldest)} to {_shown(newest)}", f"{_shown(self._least)} to {_shown(NEWEST)}"
+            raise faults.Unavailable(f"it speaks the microversions {spoken}, we speak {needed}")
+        return common
 
     def _ask(self, method: str, path: str, body: Any, **missing: Any) -> Any:
         """Send one request and return the JSON of its answer; ``missing`` is what to return for 404."""
@@ -213,20 +213,26 @@ class Placement:
         return _read(answer)
 
     def _microversion(self) -> str | None:
-        return None if self.version is None else "{}.{}".format(*self.version)
+        return None if self.version is None else _shown(self.version)
 
 
 def version(text: str) -> Version:
-    """Return a microversion as numbers; ``latest`` is above them all."""
+    """Return a microversion as numbers; raises Unavailable for what is none."""
     found = re.fullmatch(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else (NEWEST[0], 999)
+    if found is None:
+        raise faults.Unavailable(f"{text} is no microversion")
+    return int(found[1]), int(found[2])
+
+
+def _shown(of: Version) -> str:
+    return f"{of[0]}.{of[1]}"
 
 
 def _known(found: Mapping[str, Any]) -> Known:
     return Known(found["uuid"], found["name"], found.get("parent_provider_uuid"), int(found["generation"]))
 
 
-def _read(answer: ksa_session.Response) -> Any:
+def _read(answer: requests.Response) -> Any:
     status = answer.status_code
     if status < 300:
         return _json(answer) if answer.content else None
@@ -242,14 +248,14 @@ def _read(answer: ksa_session.Response) -> Any:
     raise faults.Refused(status, code, detail)
 
 
-def _json(answer: ksa_session.Response) -> Any:
+def _json(answer: requests.Response) -> Any:
     try:
         return answer.json()
     except ValueError as error:
         raise faults.Unavailable("what answers at its endpoint does not speak JSON") from error
 
 
-def _fault(answer: ksa_session.Response) -> tuple[str, str]:
+def _fault(answer: requests.Response) -> tuple[str, str]:
     """Return Placement's code and words for an error; a proxy's answer has neither."""
     try:
         first = answer.json()["errors"][0]

@@ -150,10 +150,11 @@ def top_down(providers: Iterable[Provider]) -> list[Provider]:
 
 def _depth(one: Provider, known: Mapping[str, Provider]) -> int:
     depth, seen = 0, {one.uuid}
-    while one.parent_uuid in known and one.parent_uuid not in seen:
-        one = known[one.parent_uuid]
-        seen.add(one.uuid)
+    parent = known.get(one.parent_uuid or "")
+    while parent is not None and parent.uuid not in seen:
+        seen.add(parent.uuid)
         depth += 1
+        parent = known.get(parent.parent_uuid or "")
     return depth
 
 

@@ -75,14 +75,9 @@ class Providers:
             self._traits |= {name}
         return name in self._traits
 
-    def _bring(
-        self, wanted: desired.Provider, others: Mapping[str, desired.Provider]
-    ) -> faults.Finding | None:
+    def _bring(self, wanted: desired.Provider, others: Mapping[str, desired.Provider]) -> faults.Finding | None:
         found = self._placement.provider(wanted.uuid)
-        if found is None:
-            refused = self._create(wanted, others)
-        else:
-            refused = self._adopt(found, wanted, others)
+        refused = self._create(wanted, others) if found is None else self._adopt(found, wanted, others)
         if refused is not None:
             return refused
         troubles = [*self._set_inventories(wanted, new=found is None), *self._set_traits(wanted, new=found is None)]
@@ -93,9 +88,7 @@ class Providers:
             self._applied[wanted.uuid] = wanted
         return None
 
-    def _create(
-        self, wanted: desired.Provider, others: Mapping[str, desired.Provider]
-    ) -> faults.Finding | None:
+    def _create(self, wanted: desired.Provider, others: Mapping[str, desired.Provider]) -> faults.Finding | None:
         self._note(wanted.uuid, memory.Mark(made=True))
         try:
             self._placement.create_provider(wanted.uuid, wanted.name, wanted.parent_uuid)

@@ -8,6 +8,7 @@ process at a time does this, held by a lease: two would bring the order of a nod
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import threading
 import time
@@ -153,7 +154,7 @@ class Feeder:
         wanted = desired.coalesced(fresh)
         self._attempt(lambda: self._parts.sync.apply(wanted))
         for node_uuid in gaps:
-            self._attempt(lambda node_uuid=node_uuid: self._parts.heal(node_uuid))  # type: ignore[misc]
+            self._attempt(functools.partial(self._parts.heal, node_uuid))
         self._parts.consumer.settle(deliveries)
         self._parts.backoff.reset()
         self._count(told, fresh)

@@ -1,0 +1,102 @@
+"""A worker and the feeder of Placement at work in this process, on an in-memory bus, with a real Placement beside."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from keystoneauth1 import loading
+from kombu.transport import memory
+from oslo_config import cfg
+
+from tests import bus_sides, stands
+from tests.placement import compare
+from worker import placement_wiring, wiring
+from worker.db import schema
+
+TOPICS = ["stocktake_notifications", "stocktake_placement"]
+
+
+def point_at(conf: cfg.ConfigOpts, url: str, token: str = "admin") -> None:
+    """Let [placement] of a configuration name a service and a token."""
+    conf.register_opts(loading.get_auth_plugin_conf_options("admin_token"), group="placement")
+    for name, value in {"auth_type": "admin_token", "endpoint": url, "token": token}.items():
+        conf.set_override(name, value, group="placement")
+    conf.set_override("endpoint_override", url, group="placement")
+
+
+class Desk:
+    """A worker with a conductor, and what is needed to feed a Placement at a URL."""
+
+    def __init__(self, conf: cfg.ConfigOpts, url: str) -> None:
+        self.conf = conf
+        self.url = url
+        point_at(conf, url)
+        self.bind = wiring.database(conf)
+        schema.sync(self.bind)
+        self.running = wiring.Running(conf)
+        self.running.start()
+        self.conductor = stands.Conductor(f"{conf.transport_url}?rabbit_quorum_queue=true")
+        self.health: list[str] = []
+
+    def call(self, method: str, **arguments: Any) -> Any:
+        """Call, and wait until what it caused is published."""
+        answer = self.conductor.call(method, **arguments)
+        bus_sides.until(lambda: stands.nothing_is_due(self.bind), "notifications to go out")
+        return answer
+
+    @contextlib.contextmanager
+    def feeding(self) -> Iterator[placement_wiring.Feeding]:
+        """Run the feeder."""
+        feeding = placement_wiring.Feeding(self.conf, self.health.append)
+        feeding.start()
+        try:
+            yield feeding
+        finally:
+            feeding.stop(20)
+
+    def equal(self, url: str | None = None) -> None:
+        """Wait until Placement is equal to our accounts."""
+        last: list[str] = ["nothing compared"]
+
+        def compared() -> bool:
+            last[:] = compare.differences(url or self.url, self.bind)
+            return not last
+
+        try:
+            bus_sides.until(compared, "Placement to be equal")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {last}") from None
+
+    def close(self) -> None:
+        """End everything."""
+        self.conductor.close()
+        self.running.stop()
+        self.bind.dispose()
+        memory.Transport.global_state.clear()  # type: ignore[no-untyped-call]
+        memory.Channel.queues.clear()
+
+
+@contextlib.contextmanager
+def desk(url: str, **overrides: Any) -> Iterator[Desk]:
+    """Lend a desk; ``overrides`` are options as ``stands.configuration`` takes them."""
+    settings: dict[str, Any] = {
+        "oslo_messaging_notifications__topics": TOPICS, "placement__retry_interval": 0.3, "reconnect_wait": 0.1,
+        "reconnect_limit": 0.3, "reconnect_splay": 0.0, "notifications__lease_seconds": 2,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        database = f"sqlite:///{pathlib.Path(folder) / 'stocktake.db'}"
+        found = Desk(stands.configuration("kombu+memory://", database, **settings | overrides), url)
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for a condition."""
+    return bus_sides.until(condition, what)

@@ -1,0 +1,90 @@
+"""``stocktake placement check``: our accounts against Placement."""
+
+from __future__ import annotations
+
+import argparse
+
+import sqlalchemy as sa
+
+from worker import errors, placement_wiring
+from worker.cli import commands, database, lookup
+from worker.db import outbox, placement_memory
+from worker.placement import check, desired, faults, memory
+
+COLUMNS = ("provider", "what", "subject", "ours", "placement")
+
+
+class Check(commands.Lister):
+    """Compare our accounts with Placement and list what differs."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--node", metavar="NODE", help="only this one: uuid, hypervisor_hostname or HOST/NODE")
+        parser.add_argument("--fix", action="store_true", help="make Placement equal, but for what is not ours")
+        parser.add_argument("--dry-run", action="store_true", help="with --fix: print the requests instead")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> commands.Listed:
+        """Look at both sides."""
+        dry = self.say if parsed_args.dry_run else None
+        kept: memory.Memory
+        with database.opened(self.conf) as bind:
+            service = placement_wiring.placement(self.conf, dry=dry)
+            kept = placement_memory.PlacementMemory(bind)
+            kept = memory.ReadOnly(kept) if parsed_args.dry_run else kept
+            checker = placement_wiring.checker(bind, service, kept)
+            wanted = _wanted(bind, parsed_args.node)
+            with _reachable():
+                found = checker.compare(wanted, whole=parsed_args.node is None)
+                refused = {}
+                if parsed_args.fix and found.remedy:
+                    refused = placement_wiring.synchronizer(self.conf, service, kept).apply(found.remedy)
+                    if not parsed_args.dry_run:
+                        found = checker.compare(_wanted(bind, parsed_args.node), whole=parsed_args.node is None)
+            due = outbox.status(bind).due
+        for finding in refused.values():
+            self.app.stderr.write(f"stocktake: {finding.text}\n")
+        self.conclude(parsed_args, _verdict(found, due), good=not found.differences)
+        return COLUMNS, [_row(one) for one in found.differences]
+
+
+class _reachable:  # noqa: N801 - it reads as a word
+    """Let what Placement cannot do for us now be an error of ours: exit code 2."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Translate."""
+        if isinstance(error, faults.Unavailable | faults.Stale):
+            raise errors.BusUnavailable(f"Placement: {error}") from error
+
+
+def _wanted(bind: sa.Engine, node: str | None) -> desired.Wanted:
+    ours = placement_wiring.Ours(bind)
+    return ours.everything() if node is None else ours.on([lookup.node(bind, node).account.pair])
+
+
+def _verdict(found: check.Report, due: int) -> str:
+    count = len(found.differences)
+    said = f"{count} differences" if count else "no difference"
+    foreign = sum(not one.fixable for one in found.differences)
+    parts = [f"{said} in {found.providers} providers"]
+    if foreign:
+        parts.append(f"{foreign} of them are allocations of others, which are left")
+    if found.others:
+        parts.append(f"{found.others} providers of others are left alone")
+    if count and due:
+        parts.append(f"{due} notifications are still due: look again when they are sent")
+    return "; ".join(parts)
+
+
+def _row(one: check.Difference) -> tuple[str, str, str, str, str]:
+    return one.provider, one.what, one.subject, _shown(one.ours), _shown(one.theirs)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={amount}" for name, amount in sorted(value.items()))
+    return "-" if value is None else str(value)
