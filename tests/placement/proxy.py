@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
@@ -48,7 +49,12 @@ class Proxy:
 
 def _handler(proxy: Proxy, port: int) -> type[server.BaseHTTPRequestHandler]:
     class Handler(server.BaseHTTPRequestHandler):
-        """One connection."""
+        """One connection, that whoever is at its other end may drop when it is killed."""
+
+        def handle(self) -> None:
+            """Serve it to its end, whatever that is."""
+            with contextlib.suppress(ConnectionError):
+                super().handle()
 
         protocol_version = "HTTP/1.1"
 

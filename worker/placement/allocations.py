@@ -30,11 +30,21 @@ class Allocations:
         self._patience = patient
         self._size = size
         self._known: dict[str, client.Held] = {}
+        self._looked: set[str] = set()
+        self._done: dict[str, desired.Group] = {}
+
+    def begin(self) -> None:
+        """Start on something new: what was sent before is not taken for done any more."""
+        self._done.clear()
 
     def apply(self, groups: Sequence[desired.Group]) -> dict[str, faults.Finding]:
-        """Apply groups in this order; return what is refused, by instance uuid."""
+        """Apply groups in this order; return what is refused, by instance uuid.
+
+        After an error it can be called with the same again, and goes on where it was.
+        """
         findings: dict[str, faults.Finding] = {}
-        for chunk in _chunks(groups, self._size):
+        left = [group for group in groups if self._done.get(group[0].instance_uuid) != group]
+        for chunk in _chunks(left, self._size):
             findings |= self._post(chunk)
         return findings
 
@@ -52,6 +62,7 @@ class Allocations:
         """Look one instance's consumers up and send them until nobody is faster."""
         last: faults.Stale | None = None
         for number in self._patience.tries():
+            self._distrust(group)
             try:
                 self._send([group], look=True, guess=number)
             except faults.Stale as error:
@@ -63,38 +74,51 @@ class Allocations:
         raise self._patience.exhausted(last)
 
     def _send(self, groups: Sequence[desired.Group], *, look: bool = False, guess: int = 0) -> None:
-        """Send groups in one request; what is remembered of them is true afterwards, or nothing."""
+        """Send groups in one request; afterwards what is remembered of them is true, or nothing is."""
+        consumers = [one for group in groups for one in group]
+        held = {one.uuid: self._held(one, look=look) for one in consumers}
+        for place, one in enumerate(consumers):
+            if one.uuid in self._looked and held[one.uuid].generation is None and guess >> place & 1:
+                held[one.uuid] = client.Held(0, {})  # see _held
         now: dict[str, client.Held] = {}
         bodies: dict[str, Any] = {}
-        consumers = [one for group in groups for one in group]
-        for place, one in enumerate(consumers):
-            held, looked = self._held(one, look=look)
-            if looked and held.generation is None and guess >> place & 1:
-                held = dataclasses.replace(held, generation=0)  # see _held
-            target = self._target(one, held)
-            if looked and held.allocations == target:
-                now[one.uuid] = held
-                continue
-            bodies[one.uuid] = self._body(one, held, target)
-            now[one.uuid] = client.Held((held.generation or 0) + 1, target)
         for one in consumers:
-            self._known.pop(one.uuid, None)
+            known, target = held[one.uuid], self._target(one, held[one.uuid])
+            if one.uuid not in self._looked or known.allocations != target:
+                bodies[one.uuid] = self._body(one, known, target)
+                now[one.uuid] = client.Held((known.generation or 0) + 1, target)
         if bodies:
-            self._placement.set_allocations(bodies)
+            self._post_all(bodies)
+        self._looked -= held.keys()
+        for uuid in bodies:
+            self._known.pop(uuid, None)
         if self._placement.writes:
-            self._known |= {uuid: held for uuid, held in now.items() if held.allocations}
+            self._known |= {uuid: one for uuid, one in now.items() if one.allocations}
+            self._done |= {group[0].instance_uuid: group for group in groups}
 
-    def _held(self, one: desired.Consumer, *, look: bool) -> tuple[client.Held, bool]:
-        """Return what a consumer holds in Placement, and whether that was just looked up.
+    def _post_all(self, bodies: dict[str, Any]) -> None:
+        """Send one request; after a failure nobody knows whether it was carried out."""
+        try:
+            self._placement.set_allocations(bodies)
+        except faults.Unavailable:
+            for uuid in bodies:
+                self._known.pop(uuid, None)
+                self._looked.discard(uuid)
+            raise
+
+    def _held(self, one: desired.Consumer, *, look: bool) -> client.Held:
+        """Return what a consumer holds in Placement, as it is remembered or else looked up.
 
         Placement shows none for a consumer that it has with generation 0 and without allocations, left behind when it was
         killed between the two; only a try tells that from one that it does not have.
         """
-        if not look and one.uuid in self._known:
-            return self._known[one.uuid], False
+        if one.uuid in self._known:
+            return self._known[one.uuid]
         if not look and one.generation <= FIRST_GENERATION and one.allocations:
-            return client.Held(None, {}), False
-        return self._placement.held(one.uuid), True
+            return client.Held(None, {})
+        self._known[one.uuid] = self._placement.held(one.uuid)
+        self._looked.add(one.uuid)
+        return self._known[one.uuid]
 
     def _target(self, one: desired.Consumer, held: client.Held) -> dict[str, Mapping[str, int]]:
         ours = self._providers.ours(held.allocations.keys())
@@ -111,6 +135,12 @@ class Allocations:
         if self._placement.negotiate() >= client.CONSUMER_TYPES:
             body["consumer_type"] = one.consumer_type
         return body
+
+    def _distrust(self, group: desired.Group) -> None:
+        """Forget what is remembered of the consumers of a group."""
+        for one in group:
+            self._known.pop(one.uuid, None)
+            self._looked.discard(one.uuid)
 
     def _explain(self, group: desired.Group, error: faults.Refused) -> faults.Finding:
         """Say what is wrong with a group; if only a part of it cannot be, apply the rest."""

@@ -240,7 +240,7 @@ class Feeder:
         who = "Placement: " if isinstance(error, faults.Unavailable) else ""
         words = f"{who}{error}"
         if words != self._told:
-            LOG.error("action=wait %s", words)
+            LOG.warning("action=wait %s", words)
         self._told = words
 
     def _say(self, state: str) -> None:

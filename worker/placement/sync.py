@@ -30,13 +30,17 @@ class Sync:
         self._providers = providers.Providers(placement, kept, patient)
         self._allocations = allocations.Allocations(placement, self._providers, patient, size)
         self._pending: dict[str, desired.Wanted] | None = None
+        self._job: desired.Wanted | None = None
         self.findings: Findings = {}
 
     def apply(self, wanted: desired.Wanted) -> Findings:
         """Apply what is wanted and return what of it cannot be, by provider or instance uuid.
 
-        Raises Unavailable or DatabaseUnavailable: then some of it is done, and all of it can be applied again.
+        Raises Unavailable or DatabaseUnavailable: then some of it is done, and the same can be applied again.
         """
+        if wanted is not self._job:
+            self._job = wanted
+            self._allocations.begin()
         work = desired.joined(self._touched(wanted), wanted)
         left, findings = work, self._pass(work, work)
         while findings:
@@ -45,6 +49,7 @@ class Sync:
                 break
             left, findings = again, self._pass(again, work)
         self._settle(work, findings)
+        self._job = None
         return findings
 
     def retry(self) -> Findings:
