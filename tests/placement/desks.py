@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import sqlalchemy as sa
 from keystoneauth1 import loading
 from kombu.transport import memory
 from oslo_config import cfg

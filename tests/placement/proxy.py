@@ -10,34 +10,33 @@ import threading
 from http import server
 from typing import Any
 
-CONFLICT = {
-    "errors": [{"status": 409, "title": "Conflict", "detail": "by chance", "code": "placement.concurrent_update"}]
-}
-UNAVAILABLE = {"errors": [{"status": 503, "title": "Service Unavailable", "detail": "by chance"}]}
+CONFLICT = json.dumps(
+    {"errors": [{"status": 409, "title": "Conflict", "detail": "by chance", "code": "placement.concurrent_update"}]}
+).encode()
+UNAVAILABLE = json.dumps({"errors": [{"status": 503, "title": "Unavailable", "detail": "by chance"}]}).encode()
 
 
 class Proxy:
-    """Forwards to a port of 127.0.0.1; of the answers a share is 409, one is 503, and one is 503 after it was done."""
+    """Forwards to a port of 127.0.0.1; a share of the answers is spoiled: 409, 503, or 503 after it was done."""
 
     def __init__(self, port: int, share: float = 0.0, seed: int = 1) -> None:
+        self.port = port
         self.share = share
-        self.chance = random.Random(seed)
-        self.lock = threading.Lock()
         self.spoiled = 0
         self.requests: list[str] = []
-        self._server = server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, port))
-        self._server.daemon_threads = True
+        self._chance = random.Random(seed)
+        self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
-    def fate(self) -> str:
-        """Return what becomes of a request: good, conflict, failure or lost."""
-        with self.lock:
-            drawn = self.chance.random()
-            fates = ("conflict", "failure", "lost")
-            found = next((fate for number, fate in enumerate(fates) if drawn < self.share * (number + 1) / 3), "good")
-            self.spoiled += found != "good"
+    def fate(self, line: str) -> str:
+        """Return what becomes of a request: good, conflict, failure or lost. What is asked first of all is good."""
+        self.requests.append(line)
+        drawn = 1.0 if line == "GET /" else self._chance.random()
+        fates = ("failure", "lost", "failure" if line.startswith("GET") else "conflict")
+        found = next((fate for number, fate in enumerate(fates, 1) if drawn < self.share * number / len(fates)), "good")
+        self.spoiled += found != "good"
         return found
 
     def close(self) -> None:
@@ -47,57 +46,55 @@ class Proxy:
         self._thread.join()
 
 
-def _handler(proxy: Proxy, port: int) -> type[server.BaseHTTPRequestHandler]:
-    class Handler(server.BaseHTTPRequestHandler):
-        """One connection, that whoever is at its other end may drop when it is killed."""
+class _Server(server.ThreadingHTTPServer):
+    daemon_threads = True
 
-        def handle(self) -> None:
-            """Serve it to its end, whatever that is."""
-            with contextlib.suppress(ConnectionError):
-                super().handle()
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.proxy = proxy
 
-        protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
-            """Forward a request, or not."""
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            proxy.requests.append(f"{self.command} {self.path}")
-            fate = "good" if self.path == "/" else proxy.fate()
-            if fate == "conflict" and self.command != "GET":
-                self._answer(409, json.dumps(CONFLICT).encode())
-                return
-            if fate == "failure":
-                self._answer(503, json.dumps(UNAVAILABLE).encode())
-                return
-            status, answer = self._forwarded(body)
-            if fate == "lost":
-                status, answer = 503, json.dumps(UNAVAILABLE).encode()
-            self._answer(status, answer)
+class _Handler(server.BaseHTTPRequestHandler):
+    """One connection, that whoever is at its other end may drop when it is killed."""
 
-        do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815
+    protocol_version = "HTTP/1.1"
+    server: _Server
 
-        def _forwarded(self, body: bytes) -> tuple[int, bytes]:
-            forward = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            try:
-                forward.request(self.command, self.path, body or None, headers)
-                answer = forward.getresponse()
-                return answer.status, answer.read()
-            except OSError:
-                return 502, b"no Placement behind this proxy"
-            finally:
-                forward.close()
+    def handle(self) -> None:
+        """Serve it to its end, whatever that is."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            if status != 204:
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if status != 204:
-                self.wfile.write(body)
+    def do_GET(self) -> None:
+        """Forward a request, or not."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fate = self.server.proxy.fate(f"{self.command} {self.path}")
+        spoiled = {"conflict": (409, CONFLICT), "failure": (503, UNAVAILABLE), "lost": (503, UNAVAILABLE)}
+        status, answer = self._forwarded(body) if fate in {"good", "lost"} else (0, b"")
+        self._answer(*spoiled.get(fate, (status, answer)))
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+    do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - http.server calls them so
 
-    return Handler
+    def _forwarded(self, body: bytes) -> tuple[int, bytes]:
+        forward = http.client.HTTPConnection("127.0.0.1", self.server.proxy.port, timeout=30)
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+        try:
+            forward.request(self.command, self.path, body or None, headers)
+            answer = forward.getresponse()
+            return answer.status, answer.read()
+        except OSError:
+            return 502, b"no Placement behind this proxy"
+        finally:
+            forward.close()
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        if status != 204:
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if status != 204:
+            self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
