@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 from typing import Any
-from urllib import request
+from urllib import parse
 
 import sqlalchemy as sa
 
@@ -15,24 +17,28 @@ from worker.db import reading
 
 
 class Api:
-    """Reads Placement at a URL as ``admin``."""
+    """Asks Placement at a URL as ``admin``, on one connection."""
 
     def __init__(self, url: str, token: str = "admin") -> None:
-        self._url = url
+        self._connection = http.client.HTTPConnection(parse.urlsplit(url).netloc, timeout=30)
         self._headers = {"X-Auth-Token": token, "OpenStack-API-Version": "placement 1.39"}
 
     def get(self, path: str) -> Any:
         """Return the JSON of a path."""
-        with request.urlopen(request.Request(self._url + path, headers=self._headers), timeout=30) as answer:
-            return json.load(answer)
+        return self.send("GET", path)
 
     def send(self, method: str, path: str, body: Any = None) -> Any:
-        """Write as somebody else would."""
-        data = None if body is None else json.dumps(body).encode()
+        """Ask or write as somebody else would."""
         headers = {**self._headers, **({} if body is None else {"Content-Type": "application/json"})}
-        asked = request.Request(self._url + path, data=data, headers=headers, method=method)
-        with request.urlopen(asked, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
+        self._connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = self._connection.getresponse()
+        text = answer.read()
+        assert answer.status < 300, f"{method} {path}: {answer.status} {text.decode()}"
+        return json.loads(text or b"null")
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._connection.close()
 
 
 def differences(url: str, bind: sa.Engine) -> list[str]:
@@ -41,15 +47,15 @@ def differences(url: str, bind: sa.Engine) -> list[str]:
     Compared are the set of providers, names, inventories, traits (ours are all there), usages, and what each consumer
     holds, its type, project and user. Whatever else is in Placement counts as a difference as well.
     """
-    api = Api(url)
     ours = {view[0]: view for sheet in nodes.sheets(bind) if (view := _ours(bind, sheet)) is not None}
-    theirs = {one["uuid"]: one for one in api.get("/resource_providers")["resource_providers"]}
-    found = [f"provider {uuid}: only in Placement" for uuid in sorted(theirs.keys() - ours.keys())]
-    found += [f"provider {uuid}: missing in Placement" for uuid in sorted(ours.keys() - theirs.keys())]
-    for uuid in sorted(ours.keys() & theirs.keys()):
-        _, seen, held = ours[uuid]
-        found += _provider(api, theirs[uuid], seen, held)
-    return found + _types(api, bind, {consumer for _, _, held in ours.values() for consumer in held})
+    with contextlib.closing(Api(url)) as api:
+        theirs = {one["uuid"]: one for one in api.get("/resource_providers")["resource_providers"]}
+        found = [f"provider {uuid}: only in Placement" for uuid in sorted(theirs.keys() - ours.keys())]
+        found += [f"provider {uuid}: missing in Placement" for uuid in sorted(ours.keys() - theirs.keys())]
+        for uuid in sorted(ours.keys() & theirs.keys()):
+            _, seen, held = ours[uuid]
+            found += _provider(api, theirs[uuid], seen, held)
+        return found + _types(api, bind, {consumer for _, _, held in ours.values() for consumer in held})
 
 
 Held = dict[str, dict[str, int]]

@@ -58,6 +58,8 @@ class _Handler(server.BaseHTTPRequestHandler):
     """One connection, that whoever is at its other end may drop when it is killed."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
     server: _Server
 
     def handle(self) -> None:

@@ -95,6 +95,7 @@ class Feeder:
         self._tracker = listening.Tracker()
         self._state = self._told = ""
         self._open = False
+        self._asked = 0
         self._beat_at = self._renew_at = 0.0
         self._retry_at = time.monotonic() + settings.retry_interval
         self.counts = Counts()
@@ -122,6 +123,7 @@ class Feeder:
 
         Raises BusUnavailable once either of them is lost: what is in hand is then somebody else's.
         """
+        self._asked += 1
         now = time.monotonic()
         if self._open and now >= self._beat_at:
             self._beat_at = now + self.BEAT
@@ -203,6 +205,7 @@ class Feeder:
         """Do something with Placement, however long it takes to come back."""
         began = time.monotonic()
         while True:
+            before = self._asked
             try:
                 work()
             except (faults.Unavailable, errors.DatabaseUnavailable) as error:
@@ -210,6 +213,8 @@ class Feeder:
                     raise errors.BusUnavailable(f"the batch is given back: {error}") from error
                 self._tell(error)
                 self._parts.lapse()
+                if self._asked > before + 2:  # more went well than asking for the version
+                    self._parts.backoff.reset()
                 self._pause(self._parts.backoff.wait())
             else:
                 self._say(WORKING)
