@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,10 +14,23 @@ from kombu.transport import memory
 from oslo_config import cfg
 
 from tests import bus_sides, stands
+from tests.functional import cli_desk
 from tests.placement import compare
-from worker import placement_wiring, wiring
-from worker.db import schema
+from worker import interfaces, placement_wiring, wiring
+from worker.cli import main
+from worker.db import schema, tables
 
+CONFIGURATION = """\
+[DEFAULT]
+transport_url = kombu+memory://
+[database]
+connection = {database}
+[placement]
+auth_type = admin_token
+endpoint = {url}
+endpoint_override = {url}
+token = admin
+"""
 TOPICS = ["stocktake_notifications", "stocktake_placement"]
 
 
@@ -31,8 +45,10 @@ def point_at(conf: cfg.ConfigOpts, url: str, token: str = "admin") -> None:
 class Desk:
     """A worker with a conductor, and what is needed to feed a Placement at a URL."""
 
-    def __init__(self, conf: cfg.ConfigOpts, url: str) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, url: str, folder: pathlib.Path) -> None:
         self.conf = conf
+        self.file = folder / "stocktake.conf"
+        self.file.write_text(CONFIGURATION.format(database=conf.database.connection, url=url), encoding="utf-8")
         self.url = url
         point_at(conf, url)
         self.bind = wiring.database(conf)
@@ -58,18 +74,40 @@ class Desk:
         finally:
             feeding.stop(20)
 
-    def equal(self, url: str | None = None) -> None:
-        """Wait until Placement is equal to our accounts."""
+    def equal(self, but_for: str = "") -> None:
+        """Wait until Placement is equal to our accounts, but for one provider that is somebody else's."""
         last: list[str] = ["nothing compared"]
 
         def compared() -> bool:
-            last[:] = compare.differences(url or self.url, self.bind)
+            last[:] = compare.differences(self.url, self.bind, but_for)
             return not last
 
         try:
             bus_sides.until(compared, "Placement to be equal")
         except AssertionError as error:
             raise AssertionError(f"{error}: {last}") from None
+
+    def purge(self) -> None:
+        """Lose what waits for the feeder."""
+        with bus_sides.broker_session(self.conf) as live:
+            for priority in ("info", "warn", "error"):
+                live.channel.queue_purge(f"{self.conf.placement.topic}.{priority}")
+
+    def silently(self, method: str, **arguments: Any) -> None:
+        """Carry something out of which nobody is ever told."""
+        self.running.stop()
+        delivery = interfaces.Delivery(tag=1, body=stands.body(method, arguments))
+        wiring.batch_engine(self.conf, self.bind).process([delivery])
+        with self.bind.begin() as connection:
+            connection.execute(tables.outbox.update().values(due=None))
+        self.running = wiring.Running(self.conf)
+        self.running.start()
+
+    def stocktake(self, *arguments: str) -> tuple[int, str]:
+        """Run a command; return its exit code and what it wrote to standard output."""
+        with contextlib.redirect_stdout(io.StringIO()) as said, cli_desk.logging_kept():
+            code = main.run([f"--config-file={self.file}", *arguments], cfg.ConfigOpts())
+        return code, said.getvalue()
 
     def close(self) -> None:
         """End everything."""
@@ -89,7 +127,8 @@ def desk(url: str, **overrides: Any) -> Iterator[Desk]:
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{pathlib.Path(folder) / 'stocktake.db'}"
-        found = Desk(stands.configuration("kombu+memory://", database, **settings | overrides), url)
+        conf = stands.configuration("kombu+memory://", database, **settings | overrides)
+        found = Desk(conf, url, pathlib.Path(folder))
         try:
             yield found
         finally:

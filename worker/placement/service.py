@@ -100,6 +100,11 @@ class Feeder:
         self._retry_at = time.monotonic() + settings.retry_interval
         self.counts = Counts()
 
+    @property
+    def findings(self) -> sync.Findings:
+        """What Placement has refused and is tried again, by provider or instance uuid."""
+        return self._parts.sync.findings
+
     def stop(self) -> None:
         """Finish the batch in hand, give the rest back and end; may be called from any thread."""
         self._stopping.set()
