@@ -64,7 +64,7 @@ Held = dict[str, dict[str, int]]
 
 def _ours(bind: sa.Engine, sheet: reading.Sheet) -> tuple[str, providers.View, Held] | None:
     seen = None if sheet.node is None else providers.view(sheet.node, sheet.account)
-    if sheet.node is None or seen is None:
+    if sheet.node is None or seen is None or not sheet.speaks:
         return None
     held: dict[str, resources.Amounts] = {}
     for _, holding in reading.holdings(bind, sheet.account.id):

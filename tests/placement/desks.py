@@ -6,6 +6,8 @@ import contextlib
 import io
 import pathlib
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,26 +33,31 @@ endpoint = {url}
 endpoint_override = {url}
 token = admin
 """
+BLINK = 0.03
+_NEVER = threading.Event()
 TOPICS = ["stocktake_notifications", "stocktake_placement"]
 
 
-def point_at(conf: cfg.ConfigOpts, url: str, token: str = "admin") -> None:
-    """Let [placement] of a configuration name a service and a token."""
+def point_at(conf: cfg.ConfigOpts, url: str, token: str | None = "admin") -> None:
+    """Let [placement] of a configuration name a service and a token, or none."""
+    conf.set_override("endpoint_override", url, group="placement")
+    if token is None:
+        conf.set_override("auth_type", "none", group="placement")
+        return
     conf.register_opts(loading.get_auth_plugin_conf_options("admin_token"), group="placement")
     for name, value in {"auth_type": "admin_token", "endpoint": url, "token": token}.items():
         conf.set_override(name, value, group="placement")
-    conf.set_override("endpoint_override", url, group="placement")
 
 
 class Desk:
     """A worker with a conductor, and what is needed to feed a Placement at a URL."""
 
-    def __init__(self, conf: cfg.ConfigOpts, url: str, folder: pathlib.Path) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, url: str, folder: pathlib.Path, token: str | None) -> None:
         self.conf = conf
         self.file = folder / "stocktake.conf"
         self.file.write_text(CONFIGURATION.format(database=conf.database.connection, url=url), encoding="utf-8")
         self.url = url
-        point_at(conf, url)
+        point_at(conf, url, token)
         self.bind = wiring.database(conf)
         schema.sync(self.bind)
         self.running = wiring.Running(conf)
@@ -61,7 +68,7 @@ class Desk:
     def call(self, method: str, **arguments: Any) -> Any:
         """Call, and wait until what it caused is published."""
         answer = self.conductor.call(method, **arguments)
-        bus_sides.until(lambda: stands.nothing_is_due(self.bind), "notifications to go out")
+        until(lambda: stands.nothing_is_due(self.bind), "notifications to go out")
         return answer
 
     @contextlib.contextmanager
@@ -79,11 +86,14 @@ class Desk:
         last: list[str] = ["nothing compared"]
 
         def compared() -> bool:
-            last[:] = compare.differences(self.url, self.bind, but_for)
+            try:
+                last[:] = compare.differences(self.url, self.bind, but_for)
+            except AssertionError as error:  # something went while it was looked at
+                last[:] = [str(error)]
             return not last
 
         try:
-            bus_sides.until(compared, "Placement to be equal")
+            until(compared, "Placement to be equal")
         except AssertionError as error:
             raise AssertionError(f"{error}: {last}") from None
 
@@ -119,7 +129,7 @@ class Desk:
 
 
 @contextlib.contextmanager
-def desk(url: str, **overrides: Any) -> Iterator[Desk]:
+def desk(url: str, token: str | None = "admin", **overrides: Any) -> Iterator[Desk]:
     """Lend a desk; ``overrides`` are options as ``stands.configuration`` takes them."""
     settings: dict[str, Any] = {
         "oslo_messaging_notifications__topics": TOPICS, "placement__retry_interval": 0.3, "reconnect_wait": 0.1,
@@ -128,7 +138,7 @@ def desk(url: str, **overrides: Any) -> Iterator[Desk]:
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{pathlib.Path(folder) / 'stocktake.db'}"
         conf = stands.configuration("kombu+memory://", database, **settings | overrides)
-        found = Desk(conf, url, pathlib.Path(folder))
+        found = Desk(conf, url, pathlib.Path(folder), token)
         try:
             yield found
         finally:
@@ -136,5 +146,11 @@ def desk(url: str, **overrides: Any) -> Iterator[Desk]:
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for a condition."""
-    return bus_sides.until(condition, what)
+    """Return what the condition gives once it is true; fails after the deadline. Leaves Placement time to work."""
+    end = time.monotonic() + bus_sides.DEADLINE
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        _NEVER.wait(BLINK)
+    raise AssertionError(f"waited {bus_sides.DEADLINE:g} s for {what}")

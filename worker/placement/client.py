@@ -183,10 +183,9 @@ class Placement:
         return self._ask(method, path, body) or {}
 
     def _root(self) -> dict[str, Any]:
-        found = self._ask("GET", "/", None)
         try:
-            return dict(found["versions"][0])
-        except (TypeError, KeyError, IndexError) as error:
+            return dict(self._ask("GET", "/", None)["versions"][0])
+        except (faults.Missing, faults.Refused, TypeError, KeyError, IndexError) as error:
             raise faults.Unavailable("what answers at its endpoint is not a Placement service") from error
 
     def _common(self, root: Mapping[str, Any]) -> Version:
