@@ -34,6 +34,18 @@ class Leases(Protocol):
         """Give a lease up. Raises DatabaseUnavailable."""
 
 
+class Applies(Protocol):
+    """Brings Placement to what is wanted; ``sync.Sync``."""
+
+    findings: sync.Findings
+
+    def apply(self, wanted: desired.Wanted) -> sync.Findings:
+        """Apply it; raises Unavailable or DatabaseUnavailable."""
+
+    def retry(self) -> sync.Findings:
+        """Try once more what was refused; raises the same."""
+
+
 class Backoff(Protocol):
     """How long to wait before the next try."""
 
@@ -53,7 +65,7 @@ class Parts:
 
     consumer: interfaces.Consumer
     read: Callable[[interfaces.Delivery], listening.Notification]
-    sync: sync.Sync
+    sync: Applies
     heal: Callable[[str], None]
     lapse: Callable[[], None]
     leases: Leases
