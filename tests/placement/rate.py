@@ -10,6 +10,7 @@ import pathlib
 import random
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from worker import listening
 from worker.placement import client, desired, memory, patience, sync
 
 NODES = 100
-INSTANCES = 2000
+INSTANCES = 500
 RECORD = {"reserved": 0, "min_unit": 1, "step_size": 1, "allocation_ratio": 1.0}
 
 
@@ -100,7 +101,7 @@ def _measure(url: str, consumers: int) -> None:
     auth = token_endpoint.Token(url, "admin")
     asking = session.Session(auth=auth, timeout=60)
     service = client.Placement(adapter.Adapter(asking, service_type="placement", endpoint_override=url))
-    patient = patience.Patience(10, random.random, time.sleep)
+    patient = patience.Patience(10, random.random, threading.Event().wait)
     cloud, feeder = Cloud(), sync.Sync(service, Kept(), patient, consumers)
     parts: list[tuple[str, Sequence[listening.Notification]]] = [
         ("reports", cloud.reports()), ("builds", list(cloud.turn(1))), ("moves", list(cloud.turn(2))),

@@ -201,7 +201,7 @@ class _Filling:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._books, name)
 
-    def residents(self, accounts: Collection[str]) -> Collection[str]:
+    def residents(self, accounts: Collection[str]) -> Collection[str]:  # noqa: ARG002 - the form of the interface
         return next(self._residents)
 
 
