@@ -11,6 +11,7 @@ from worker.cli import commands, database, lookup
 from worker.db import outbox, placement_memory
 from worker.placement import check, desired, faults, memory
 
+TRIES = 5
 COLUMNS = ("provider", "what", "subject", "ours", "placement")
 
 
@@ -26,27 +27,37 @@ class Check(commands.Lister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> commands.Listed:
-        """Look at both sides."""
+        """Look at both sides, and again after each try to make them equal."""
         dry = self.say if parsed_args.dry_run else None
-        kept: memory.Memory
-        with database.opened(self.conf) as bind:
+        keep = memory.ReadOnly if parsed_args.dry_run else memory.MarksOnly
+        with database.opened(self.conf) as bind, _reachable():
             service = placement_wiring.placement(self.conf, dry=dry)
-            kept = placement_memory.PlacementMemory(bind)
-            kept = memory.ReadOnly(kept) if parsed_args.dry_run else kept
+            kept = keep(placement_memory.PlacementMemory(bind))
             checker = placement_wiring.checker(bind, service, kept)
-            wanted = _wanted(bind, parsed_args.node)
-            with _reachable():
-                found = checker.compare(wanted, whole=parsed_args.node is None)
-                refused = {}
-                if parsed_args.fix and found.remedy:
-                    refused = placement_wiring.synchronizer(self.conf, service, kept).apply(found.remedy)
-                    if not parsed_args.dry_run:
-                        found = checker.compare(_wanted(bind, parsed_args.node), whole=parsed_args.node is None)
+            syncing = placement_wiring.synchronizer(self.conf, service, kept)
+            found = checker.compare(_wanted(bind, parsed_args.node), whole=parsed_args.node is None)
+            for _ in range(_tries(parsed_args)):
+                refused = syncing.apply(found.remedy)
+                if dry is None:
+                    found = checker.compare(_wanted(bind, parsed_args.node), whole=parsed_args.node is None)
+                if refused or not found.remedy:
+                    break
             due = outbox.status(bind).due
-        for finding in refused.values():
+        for finding in syncing.findings.values():
             self.app.stderr.write(f"stocktake: {finding.text}\n")
         self.conclude(parsed_args, _verdict(found, due), good=not found.differences)
         return COLUMNS, [_row(one) for one in found.differences]
+
+
+def _tries(parsed_args: argparse.Namespace) -> int:
+    """Return how often to apply our side.
+
+    Our side was read a moment before, and stocktake-placement may have been faster with something newer: the look
+    afterwards, at a fresh reading of both, shows that, and the next try mends it.
+    """
+    if not parsed_args.fix:
+        return 0
+    return 1 if parsed_args.dry_run else TRIES
 
 
 class _reachable:  # noqa: N801 - it reads as a word

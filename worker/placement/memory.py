@@ -69,3 +69,22 @@ class ReadOnly:
 
     def drop(self, subject: str) -> None:
         """Drop nothing."""
+
+
+class MarksOnly(ReadOnly):
+    """A memory that keeps marks and lets nothing wait: for who comes by once, while another process feeds Placement.
+
+    An intent that it left behind would be old by the time that the other one finds it.
+    """
+
+    def mark(self, uuid: str, mark: Mark) -> None:
+        """Keep this of a provider."""
+        self._beneath.mark(uuid, mark)
+
+    def forget(self, uuid: str) -> None:
+        """Keep nothing of a provider any more."""
+        self._beneath.forget(uuid)
+
+    def pending(self) -> Mapping[str, str]:
+        """Return nothing."""
+        return {}

@@ -6,7 +6,7 @@ the memory before it is done, so that a process killed in between does not forge
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from worker.placement import client, desired, faults, memory, patience
@@ -39,10 +39,16 @@ class Providers:
         if not wanted.doubtful and wanted.same(self._applied.get(wanted.uuid)):
             return None
         self._applied.pop(wanted.uuid, None)
-        return self._patience.insist(lambda: self._bring(wanted, others))
+        try:
+            return self._patience.insist(lambda: self._bring(wanted, others))
+        except faults.Refused as error:
+            return faults.Finding(wanted.uuid, faults.REFUSED, f"provider {wanted.uuid} ({wanted.name}): {error}")
 
     def remove(self, wanted: desired.Provider) -> faults.Finding | None:
         """Delete a provider that we made, if nothing else sits on it."""
+        return self._patience.insist(lambda: self._remove(wanted))
+
+    def _remove(self, wanted: desired.Provider) -> faults.Finding | None:
         uuid = wanted.uuid
         self._applied.pop(uuid, None)
         mark = self._mark(uuid)
@@ -62,16 +68,14 @@ class Providers:
         """Tell whether a resource class can be used; one of CUSTOM_ is made if it is missing."""
         if name not in self._classes:
             self._classes = self._placement.known_classes()
-        if name not in self._classes and name.startswith(CUSTOM):
-            self._placement.make_class(name)
+        if name not in self._classes and _made(self._placement.make_class, name):
             self._classes |= {name}
         return name in self._classes
 
     def _known_trait(self, name: str) -> bool:
         if name not in self._traits:
             self._traits = self._placement.known_traits()
-        if name not in self._traits and name.startswith(CUSTOM):
-            self._placement.make_trait(name)
+        if name not in self._traits and _made(self._placement.make_trait, name):
             self._traits |= {name}
         return name in self._traits
 
@@ -192,3 +196,14 @@ class Providers:
         if self._mark(uuid) is not None:
             self._memory.forget(uuid)
             del self._marks[uuid]
+
+
+def _made(make: Callable[[str], None], name: str) -> bool:
+    """Make a class or trait of CUSTOM_; False for others, and for a name that Placement does not take."""
+    if not name.startswith(CUSTOM):
+        return False
+    try:
+        make(name)
+    except faults.Refused:
+        return False
+    return True

@@ -225,7 +225,7 @@ class Feeder:
             before = self._asked
             try:
                 work()
-            except (faults.Unavailable, errors.DatabaseUnavailable) as error:
+            except (faults.Unavailable, errors.DatabaseUnavailable, errors.Conflict) as error:
                 if self._stopping.is_set() or time.monotonic() - began > self.PATIENCE:
                     raise errors.BusUnavailable(f"the batch is given back: {error}") from error
                 self._tell(error)
