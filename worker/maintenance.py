@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from oslo_log import log
 
 from worker import errors, handler, interfaces
+from worker.core import announce as announcing
 from worker.core import claims, events, providers, records, world
 
 LOG = log.getLogger(__name__)
@@ -82,11 +83,15 @@ class Maintenance:
 
 def announce_all(store: Store, unit_of_work: Callable[[], interfaces.UnitOfWork], now: int) -> int:
     """Put a resource_provider.exists of every provider into the outbox, page by page; return how many."""
-    count, after = 0, ""
+    return sum(announce(unit_of_work, pairs, now) for pairs in pages(store))
+
+
+def pages(store: Store) -> Iterator[list[records.Pair]]:
+    """Yield every pair, page by page."""
+    after = ""
     while page := store.pairs(after, PAGE):
         after = page[-1][0]
-        count += announce(unit_of_work, [pair for _, pair in page], now)
-    return count
+        yield [pair for _, pair in page]
 
 
 def announce(unit_of_work: Callable[[], interfaces.UnitOfWork], pairs: Sequence[records.Pair], now: int) -> int:
@@ -94,10 +99,38 @@ def announce(unit_of_work: Callable[[], interfaces.UnitOfWork], pairs: Sequence[
     with unit_of_work() as unit:
         books = world.World(now, claims.Policy())
         handler.load_pairs(unit.books, frozenset(pairs), books)
-        snapshots = [one for pair in pairs if (one := _snapshot(books, pair)) is not None]
+        snapshots = _snapshots(books, pairs)
         unit.outbox.add(snapshots, now)
         unit.commit()
     return len(snapshots)
+
+
+def announce_whole(unit_of_work: Callable[[], interfaces.UnitOfWork], pairs: Sequence[records.Pair], now: int) -> int:
+    """Do as ``announce`` does, and repeat what every consumer on these pairs holds; return how many notifications.
+
+    For a consumer that comes late: after it, all that is held there has been told. Raises Conflict if another instance
+    came there meanwhile.
+    """
+    with unit_of_work() as unit:
+        told = standing(unit, pairs, now)
+        unit.outbox.add(told, now)
+        unit.commit()
+    return len(told)
+
+
+def standing(unit: interfaces.UnitOfWork, pairs: Sequence[records.Pair], now: int) -> tuple[events.Event, ...]:
+    """Return the snapshots of these pairs' providers, then those of all consumers there; raises Conflict."""
+    accounts = frozenset(handler.account_of(pair) for pair in pairs)
+    books = world.World(now, claims.Policy())
+    books.add(books=unit.books.instances(unit.books.residents(accounts)))
+    handler.load_pairs(unit.books, frozenset(pairs), books)
+    if not frozenset(unit.books.residents(accounts)) <= books.books.keys():
+        raise errors.Conflict("another instance came meanwhile to a node that is announced")
+    return (*_snapshots(books, pairs), *announcing.standing(books, accounts))
+
+
+def _snapshots(books: world.World, pairs: Sequence[records.Pair]) -> tuple[events.ProviderChanged, ...]:
+    return tuple(one for pair in pairs if (one := _snapshot(books, pair)) is not None)
 
 
 def _snapshot(books: world.World, pair: records.Pair) -> events.ProviderChanged | None:

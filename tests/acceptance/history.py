@@ -13,11 +13,14 @@ OPEN = 300
 """Instances whose lives are told at the same time."""
 
 
-def facts(count: int, seed: int = 1) -> list[model.Fact]:
-    """Return so many casts as method and arguments with the objects' primitives; a report of each node among them."""
+def facts(count: int, seed: int = 1, nodes: int = NODES, **size: int) -> list[model.Fact]:
+    """Return so many casts as method and arguments with the objects' primitives; a report of each node among them.
+
+    ``size`` are fields of every node's report.
+    """
     chance = random.Random(seed)
-    found: list[model.Fact] = [("report_node", {"node": plain.node(number)}) for number in range(NODES)]
-    lives = {number: _life(number, chance) for number in range(1, OPEN + 1)}
+    found: list[model.Fact] = [("report_node", {"node": plain.node(number, **size)}) for number in range(nodes)]
+    lives = {number: _life(number, chance, nodes) for number in range(1, OPEN + 1)}
     newest = OPEN
     while len(found) < count:
         number = chance.choice(list(lives))
@@ -25,11 +28,11 @@ def facts(count: int, seed: int = 1) -> list[model.Fact]:
         if told is None:
             newest += 1
             del lives[number]
-            lives[newest] = _life(newest, chance)
+            lives[newest] = _life(newest, chance, nodes)
         else:
             found.append(told)
             if chance.random() < 0.01:
-                found.append(("report_node", {"node": _grown(chance, len(found))}))
+                found.append(("report_node", {"node": _grown(chance, len(found), nodes, size)}))
     return found[:count]
 
 
@@ -40,14 +43,15 @@ def fields(of: Any) -> Any:
     return [fields(one) for one in of] if isinstance(of, list) else of
 
 
-def _grown(chance: random.Random, revision: int) -> plain.Primitive:
-    return plain.node(chance.randrange(NODES), revision, vcpus=8 + chance.randrange(8))
+def _grown(chance: random.Random, revision: int, nodes: int, size: dict[str, int]) -> plain.Primitive:
+    vcpus = size.get("vcpus", 8) + chance.randrange(8)
+    return plain.node(chance.randrange(nodes), revision, **size | {"vcpus": vcpus})
 
 
-def _life(number: int, chance: random.Random) -> Iterator[model.Fact]:
+def _life(number: int, chance: random.Random, nodes: int) -> Iterator[model.Fact]:
     """Yield what is cast about one instance: it is built, may be moved, and mostly goes in the end."""
     revisions = iter(range(1, 1000))
-    on = chance.randrange(NODES)
+    on = chance.randrange(nodes)
     flavor = plain.flavor(chance.choice(["small", "big"]))
 
     def now(**changes: Any) -> plain.Primitive:
@@ -56,7 +60,7 @@ def _life(number: int, chance: random.Random) -> Iterator[model.Fact]:
     yield "claim_instance", {"instance": now(vm_state="building", task_state="spawning"), "limits": None}
     yield "update_instance", {"instance": now()}
     for move in range(chance.randrange(3)):
-        to, bigger = chance.randrange(NODES), plain.flavor("big")
+        to, bigger = chance.randrange(nodes), plain.flavor("big")
         kind = chance.choice(["resize", "live-migration", "evacuation"])
         new = bigger if kind == "resize" else flavor
         about = _Move(number, move, kind, (on, to), (flavor, new))

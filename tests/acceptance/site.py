@@ -87,15 +87,16 @@ class Site:
         assert done.returncode == 0, done.stderr
 
     @contextlib.contextmanager
-    def worker(self) -> Iterator[Worker]:
-        """Run the daemon; it is killed at the end unless it has ended."""
-        with self.log.open("ab") as log:
+    def worker(self, module: str = "worker.cli.daemon") -> Iterator[Worker]:
+        """Run the daemon, or another one; it is killed at the end unless it has ended."""
+        written = self.log.with_name(f"{module}.log")
+        with written.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "worker.cli.daemon", "--config-file", str(self.file)],
+                [sys.executable, "-m", module, "--config-file", str(self.file)],
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         try:
-            yield Worker(process, self.log)
+            yield Worker(process, written)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.architecture import tree
-from worker.conf import worker
+from worker.conf import placement, worker
 
 ETC = tree.ROOT / "etc/stocktake"
 
@@ -35,13 +35,14 @@ def test_the_logging_example_can_be_loaded(kept_loggers: None) -> None:
     assert logging.getLogger("worker").level == logging.INFO
 
 
-def test_the_unit_drains_before_it_kills() -> None:
+@pytest.mark.parametrize("name", ["stocktake-worker", "stocktake-placement"])
+def test_the_unit_drains_before_it_kills(name: str) -> None:
     unit = configparser.ConfigParser(interpolation=None)
-    unit.read(ETC / "stocktake-worker.service")
+    unit.read(ETC / f"{name}.service")
 
     service = unit["Service"]
 
-    assert service["ExecStart"].split()[0].endswith("/stocktake-worker")
+    assert service["ExecStart"].split()[0].endswith(f"/{name}")
     assert service["KillMode"] == "mixed"
     assert int(service["TimeoutStopSec"]) >= 60
 
@@ -49,10 +50,11 @@ def test_the_unit_drains_before_it_kills() -> None:
 def test_the_policy_covers_the_queues_of_the_default_topics() -> None:
     policies = json.loads((ETC / "rabbitmq-policy.json").read_text())["policies"]
     (topic,) = [opt.default for opt in worker.OPTS if opt.dest == "topic"]
+    (fed,) = [opt.default for opt in placement.OPTS if opt.dest == "topic"]
 
     covered = [re.compile(policy["pattern"]) for policy in policies]
 
-    for queue in (topic, f"{topic}.dead", "stocktake_notifications.info"):
+    for queue in (topic, f"{topic}.dead", "stocktake_notifications.info", f"{fed}.info"):
         assert any(pattern.search(queue) for pattern in covered), queue
 
 

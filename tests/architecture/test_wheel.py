@@ -54,4 +54,5 @@ def test_the_wheel_says_stocktake_outwards(wheel: zipfile.ZipFile) -> None:
     assert name.startswith("stocktake-")
     assert "stocktake = worker.cli.main:main" in said
     assert "stocktake-worker = worker.cli.daemon:main" in said
+    assert "stocktake-placement = worker.cli.placement_daemon:main" in said
     assert "stocktake = worker.conf:list_opts" in said

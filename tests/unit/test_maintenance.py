@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
+from typing import Any, cast
 
 import pytest
 
 from tests import builders
 from tests.fakes import clock, failing, relay_store
-from worker import errors, maintenance
+from worker import errors, interfaces, maintenance
 from worker.core import commands, events, records
 
 HOUR = 3600
@@ -164,3 +166,50 @@ def test_a_clock_put_back_stops_no_chores() -> None:
 
     assert len(desk.store.purged) == 2
     assert len(desk.snapshots()) == 1
+
+
+def _announce(desk: Desk, *hosts: str) -> int:
+    pairs = [builders.pair(host) for host in hosts]
+    unit = failing.UnitOfWork(desk.worker.store, desk.plan)
+    return maintenance.announce_whole(lambda: unit, pairs, desk.clock.now)
+
+
+def test_an_announcement_repeats_what_every_consumer_there_holds_and_changes_nothing() -> None:
+    moving = commands.UpdateMigration(builders.a_move())
+    reports = [builders.a_report(), builders.a_report(node_uuid=builders.uid(502), host="h2")]
+    desk = Desk(*reports, commands.UpdateInstance(builders.an_instance()), moving)
+    before = dict(desk.worker.store.books)
+
+    count = _announce(desk, "h1")
+
+    (snapshot,) = desk.snapshots()
+    (told,) = desk.worker.events(events.AllocationChanged)
+    assert (count, snapshot.change) == (2, events.EXISTS)
+    assert (told.consumer_uuid, told.consumer_type) == (builders.MIGRATION, "MIGRATION")
+    assert told.allocations == {builders.NODE: builders.SMALL}
+    assert told.consumer_generation == before[builders.VM].generation
+    assert desk.worker.store.books == before
+
+
+class _Filling:
+    """Books of a node to which an instance comes between two looks."""
+
+    def __init__(self, books: interfaces.Books) -> None:
+        self._books = books
+        self._residents = iter([frozenset[str](), frozenset({builders.VM})])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._books, name)
+
+    def residents(self, accounts: Collection[str]) -> Collection[str]:  # noqa: ARG002 - the form of the interface
+        return next(self._residents)
+
+
+def test_an_announcement_is_refused_while_somebody_comes_in() -> None:
+    desk = Desk(builders.a_report())
+    unit = failing.UnitOfWork(desk.worker.store, desk.plan)
+
+    with unit as opened:
+        opened.books = cast("interfaces.Books", _Filling(opened.books))
+        with pytest.raises(errors.Conflict, match="another instance came meanwhile"):
+            maintenance.standing(opened, [builders.pair("h1")], builders.NOW)

@@ -6,7 +6,7 @@ from oslo_config import cfg
 
 from worker import interfaces
 from worker.bus import consumer as rabbit_consumer
-from worker.bus import listener, urls
+from worker.bus import listener, topology, urls
 from worker.bus import publisher as rabbit_publisher
 
 
@@ -15,6 +15,13 @@ def consumer(conf: cfg.ConfigOpts, topic: str, batch_size: int, batch_wait: floa
     if urls.scheme(conf) == urls.FAKE:
         return listener.FakeConsumer(conf, topic, batch_size, batch_wait)
     return rabbit_consumer.RabbitConsumer(urls.bus(conf), topic, batch_size, batch_wait)
+
+
+def notifications(conf: cfg.ConfigOpts, topic: str, batch_size: int, batch_wait: float) -> interfaces.Consumer:
+    """Return the consumer of a topic's notifications of every priority, not yet open. Raises Misconfigured."""
+    bus = urls.bus(conf, urls.notification_url(conf))
+    queues = topology.notification_queues([topic])
+    return rabbit_consumer.RabbitConsumer(bus, topic, batch_size, batch_wait, queues)
 
 
 def publisher(conf: cfg.ConfigOpts) -> interfaces.Publisher:

@@ -22,13 +22,24 @@ ANSWER_TIMEOUT = 10.0
 
 
 class RabbitConsumer:
-    """Consumes the topic's queue and its dead letters; satisfies ``interfaces.Consumer``."""
+    """Consumes the topic's queue and its dead letters; satisfies ``interfaces.Consumer``.
 
-    def __init__(self, bus: urls.Bus, topic: str, batch_size: int, batch_wait: float) -> None:
+    ``queues`` are others to be consumed instead; those that are not bound have dead letters.
+    """
+
+    def __init__(
+        self,
+        bus: urls.Bus,
+        topic: str,
+        batch_size: int,
+        batch_wait: float,
+        queues: Sequence[topology.Queue] | None = None,
+    ) -> None:
         self._queue = topic
         self._batch_size = batch_size
         self._batch_wait = batch_wait
-        self._topology = topology.Topology(bus.exchange, topology.rpc_queues(topic), auto_delete=bus.auto_delete)
+        self._queues = list(topology.rpc_queues(topic) if queues is None else queues)
+        self._topology = topology.Topology(bus.exchange, self._queues, auto_delete=bus.auto_delete)
         self._takes = session.Dialer(bus, f"stocktake {topic} consumer")
         self._answers = session.Dialer(bus, f"stocktake {topic} replies")
         self._sessions: tuple[session.Session, session.Session] | None = None
@@ -123,13 +134,14 @@ class RabbitConsumer:
         channel = taking.channel
         channel.auto_decode = False
         channel.basic_qos(0, 2 * self._batch_size, False)
-        for queue, dead in ((self._queue, False), (topology.dead_letters(self._queue), True)):
-            self._consumers.append(queue)
-            channel.basic_consume(queue, no_ack=False, callback=self._receiver(taking.memory, dead), consumer_tag=queue)
+        for queue in sorted(self._queues, key=lambda queue: not queue.bound):
+            receive = self._receiver(taking.memory, dead=not queue.bound)
+            self._consumers.append(queue.name)
+            channel.basic_consume(queue.name, no_ack=False, callback=receive, consumer_tag=queue.name)
         if taking.reader is not None:
             taking.reader.deliver(channel.channel_id, self._taker())
 
-    def _receiver(self, memory: bool, dead: bool) -> Any:
+    def _receiver(self, memory: bool, *, dead: bool) -> Any:
         read = incoming.from_memory if memory else incoming.from_amqp
 
         def receive(message: Any) -> None:
@@ -139,7 +151,7 @@ class RabbitConsumer:
 
     def _taker(self) -> buffered.Take:
         """Return what takes whole deliveries off the connection."""
-        dead = {self._queue.encode(): False, topology.dead_letters(self._queue).encode(): True}
+        dead = {queue.name.encode(): not queue.bound for queue in self._queues}
         life = self._life
 
         def take(arguments: bytes, properties: bytes, body: bytes) -> bool:

@@ -60,6 +60,24 @@ def decode(delivery: interfaces.Delivery, limits: Limits = DEFAULT_LIMITS) -> in
         raise
 
 
+def decode_notification(delivery: interfaces.Delivery, limits: Limits = DEFAULT_LIMITS) -> interfaces.Frame:
+    """Return the notification that a delivery is; raises Malformed."""
+    inner = _inner(_text(delivery, limits), limits)
+    message = strict_json.parse(inner, "oslo.message", limits.depth)
+    named = {name: _name(message.get(name)) for name in ("message_id", "event_type", "priority")}
+    for name, value in named.items():
+        if value is None:
+            raise _fault(name, "is missing or not a printable string")
+    return interfaces.Frame(
+        event_id=str(named["message_id"]),
+        event_type=str(named["event_type"]),
+        priority=str(named["priority"]),
+        publisher_id=str(message.get("publisher_id")),
+        payload=message.get("payload"),
+        timestamp=str(message.get("timestamp")),
+    )
+
+
 def strip_secret(body: bytes, headers: Mapping[str, Any] | None = None) -> bytes:
     """Return the bytes to park: the body without the sender's token. ``headers`` tell of a compression."""
     return redact.strip_secret(body, headers)

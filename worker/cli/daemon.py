@@ -58,7 +58,7 @@ class Accounts(cotyledon.Service):
 
     def run(self) -> None:
         """Start to work, in threads of their own."""
-        threading.excepthook = _end_process
+        threading.excepthook = end_process
         self._running.start()
 
     def terminate(self) -> None:
@@ -73,7 +73,7 @@ class Accounts(cotyledon.Service):
             LOG.debug("action=reload refused, the options stay as they were: %s", error)
 
 
-def _end_process(failed: threading.ExceptHookArgs) -> None:
+def end_process(failed: threading.ExceptHookArgs) -> None:
     """End a process whose thread has failed, for the parent to start it anew: without it, it would be deaf."""
     about = (failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback)
     LOG.critical("action=stop the thread %s failed", failed.thread and failed.thread.name, exc_info=about)
@@ -89,7 +89,7 @@ def main() -> int:
 def run(argv: Sequence[str], conf: cfg.ConfigOpts) -> int:
     """Run workers until told to stop; return 2 with one line on standard error for what cannot be worked with."""
     # until the workers' parent takes the signals: stop at once, and there is nothing to read again yet
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         version = metadata.version("stocktake")
@@ -120,7 +120,7 @@ def set_up_log(conf: cfg.ConfigOpts) -> None:
 def check(conf: cfg.ConfigOpts) -> None:
     """Raise Misconfigured for what this daemon cannot work with; wait for a database that is away."""
     for url in (None, urls.notification_url(conf)):
-        _refuse_in_process(conf, url)
+        refuse_in_process(conf, url, PROG)
     connect.consumer(conf, conf.worker.topic, conf.worker.batch_size, conf.worker.batch_wait)
     connect.publisher(conf)
     bind = wiring.database(conf)
@@ -138,11 +138,12 @@ def check(conf: cfg.ConfigOpts) -> None:
         bind.dispose()
 
 
-def _refuse_in_process(conf: cfg.ConfigOpts, url: str | None) -> None:
+def refuse_in_process(conf: cfg.ConfigOpts, url: str | None, prog: str) -> None:
+    """Raise Misconfigured for a transport that lives in one process only."""
     scheme = urls.scheme(conf, url)
     if scheme != urls.RABBIT:
         raise errors.Misconfigured(
-            f"transport_url: {scheme}:// reaches nobody outside this process; {PROG} needs {urls.RABBIT}://"
+            f"transport_url: {scheme}:// reaches nobody outside this process; {prog} needs {urls.RABBIT}://"
         )
 
 
@@ -169,7 +170,7 @@ def reload(conf: cfg.ConfigOpts) -> None:
     LOG.info("action=reload %s", names or "nothing has changed")
 
 
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+def leave(_number: int, _frame: FrameType | None) -> NoReturn:
     """End while there is no worker yet."""
     raise SystemExit(0)
 

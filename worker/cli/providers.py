@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+import sqlalchemy as sa
+
 from objects import exceptions
-from worker import mapping
+from worker import errors, maintenance, mapping, wiring
 from worker.cli import bars, commands, database, lookup, nodes
 from worker.core import providers, records
-from worker.db import reading
+from worker.db import reading, relay_store, unit_of_work
 
+TRIES = 5
 COLUMNS = ("uuid", "name", "generation", "sequence", "usages", "traits")
 
 
@@ -50,6 +53,40 @@ class Show(commands.ShowOne):
             provider[name] = bars.Lines(provider[name])
         provider["consumers"] = bars.Lines(_consumers(held))
         return tuple(provider), tuple(provider.values())
+
+
+class Announce(commands.Command):
+    """Send what providers are now, and what every consumer there holds, for a consumer that comes late."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--node", metavar="NODE", help="only this one: uuid, hypervisor_hostname or HOST/NODE")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Put the notifications into the outbox; the active relay sends them."""
+        with database.opened(self.conf) as bind:
+            if parsed_args.node is None:
+                pages = maintenance.pages(relay_store.RelayStore(bind))
+            else:
+                pages = iter([[lookup.node(bind, parsed_args.node).account.pair]])
+            count = sum(_announce(bind, pairs) for pairs in pages)
+        self.say(f"{count} notifications are due")
+
+
+def _announce(bind: sa.Engine, pairs: list[records.Pair]) -> int:
+    """Announce these pairs, each by itself, so that what changes there meanwhile waits for no other; return how many."""
+    count = 0
+    for pair in pairs:
+        for left in reversed(range(TRIES)):
+            try:
+                count += maintenance.announce_whole(lambda: unit_of_work.UnitOfWork(bind), [pair], wiring.clock())
+                break
+            except errors.Conflict:
+                if not left:
+                    raise
+    return count
 
 
 def _provider(sheet: reading.Sheet) -> dict[str, Any] | None:

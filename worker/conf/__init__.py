@@ -9,11 +9,11 @@ from oslo_config import cfg
 from oslo_log import log
 
 from worker import errors
-from worker.conf import libraries, limits, notifications, upgrade_levels, worker
+from worker.conf import libraries, limits, notifications, placement, upgrade_levels, worker
 
 PROJECT = "stocktake"
 
-_GROUPS = (worker, limits, notifications, upgrade_levels)
+_GROUPS = (worker, limits, notifications, placement, upgrade_levels)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
@@ -28,6 +28,7 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
         conf.register_group(cfg.OptGroup(module.GROUP.name, module.GROUP.title, module.GROUP.help))
         conf.register_opts(module.OPTS, group=module.GROUP.name)
     libraries.register_opts(conf)
+    placement.register_library_opts(conf)
 
 
 def configure(conf: cfg.ConfigOpts, argv: Sequence[str], **settings: Any) -> None:
@@ -67,7 +68,8 @@ def _parse(conf: cfg.ConfigOpts, **settings: Any) -> None:
         raise SystemExit(2 if ended.code else 0) from ended
     except (cfg.Error, ValueError, OSError) as error:
         raise errors.Misconfigured(_one_line(error)) from error
-    for group, opts in [*list_opts(), *libraries.list_opts()]:
+    of_placement = (placement.GROUP.name, placement.library_opts())
+    for group, opts in [*list_opts(), *libraries.list_opts(), of_placement]:
         for opt in opts:
             _check(conf, group, opt)
 

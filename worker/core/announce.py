@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -22,6 +22,26 @@ def answered(books: world.World, outcome: events.Outcome) -> events.Outcome:
         node_uuid = books.provider_uuid(outcome.account)
     node = books.nodes.get(node_uuid or "")
     return msgspec.structs.replace(outcome, node_uuid=node_uuid, sequence=node.sequence if node is not None else None)
+
+
+def standing(books: world.World, accounts: Collection[str]) -> tuple[events.AllocationChanged, ...]:
+    """Return what every consumer holds that holds something on one of these accounts, as if it had just changed."""
+    return tuple(
+        _allocation(books, book, consumer, held)
+        for book in sorted(books.books.values(), key=lambda book: book.uuid)
+        for consumer, held in holdings.by_consumer(book.holdings).items()
+        if not held.keys().isdisjoint(accounts)
+    )
+
+
+def consumers_of(books: world.World, uuid: str) -> tuple[events.AllocationChanged, ...]:
+    """Return what the consumers of one instance hold, the instance's own and those of its moves, perhaps nothing."""
+    book = books.books[uuid]
+    held = holdings.by_consumer(book.holdings)
+    return tuple(
+        _allocation(books, book, consumer, held.get(consumer, {}))
+        for consumer in dict.fromkeys([uuid, *(move.uuid for move in book.moves), *held])
+    )
 
 
 def _touched_accounts(books: world.World) -> Iterator[str]:
@@ -132,7 +152,7 @@ def _allocation(
         user_id=record.user_id if record is not None else None,
         consumer_generation=book.generation + (book.uuid in books.first_books),
         allocations={books.provider_uuid(account): amounts for account, amounts in held.items()},
-        host=accounts[0].pair.host,
+        host=accounts[0].pair.host if accounts else "",
         causes=_causes(books, book.uuid, held),
     )
 

@@ -185,3 +185,18 @@ leases = _table(
     sa.Column("holder", sa.String(255), nullable=False),
     sa.Column("expires_at", WHOLE, nullable=False),
 )
+
+# our doing in Placement: providers that we made, and traits that were not there before
+placement_marks = _table(
+    "placement_marks",
+    sa.Column("uuid", UUID, primary_key=True),
+    sa.Column("made", sa.Boolean(), nullable=False),
+    sa.Column("traits", TEXT, nullable=False),
+)
+
+# what Placement has refused, to be tried again
+placement_pending = _table(
+    "placement_pending",
+    sa.Column("subject", UUID, primary_key=True),
+    sa.Column("intent", TEXT, nullable=False),
+)

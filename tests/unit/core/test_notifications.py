@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import builders
-from worker.core import commands, events, records
+from worker.core import announce, claims, commands, events, records, world
 
 SMALL, BIG, BOTH = builders.SMALL, builders.BIG, builders.BOTH
 H2 = builders.uid(502)
@@ -144,3 +144,30 @@ def test_a_deletion_of_an_unknown_instance_leaves_a_tombstone_and_tells_nobody()
     assert worker.store.books[builders.VM] == records.Book(
         builders.VM, revision=1, deleted=True, saved_at=builders.NOW, generation=1
     )
+
+
+def test_the_consumers_of_an_instance_are_told_with_nothing_where_they_hold_nothing(worker: builders.Worker) -> None:
+    worker.tell(_move())
+    worker.tell(commands.UpdateInstance(builders.an_instance(revision=9, host=None)))
+    books = world.World(builders.NOW, claims.Policy())
+    books.add(books=worker.store.books.values(), accounts=worker.store.accounts.values())
+
+    told = announce.consumers_of(books, builders.VM)
+
+    assert [(one.consumer_uuid, one.consumer_type, dict(one.allocations), one.host) for one in told] == [
+        (builders.VM, "INSTANCE", {}, ""),
+        (builders.MIGRATION, "MIGRATION", {}, ""),
+    ]
+
+
+def test_who_holds_something_on_other_nodes_only_is_not_told_of(worker: builders.Worker) -> None:
+    books = world.World(builders.NOW, claims.Policy())
+    books.add(
+        books=worker.store.books.values(), accounts=worker.store.accounts.values(), nodes=worker.store.nodes.values()
+    )
+
+    here = announce.standing(books, {builders.account_of("h1")})
+    there = announce.standing(books, {builders.account_of("h2")})
+
+    assert [one.consumer_uuid for one in here] == [builders.VM]
+    assert there == ()

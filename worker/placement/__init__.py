@@ -1,0 +1,1 @@
+"""Keeps a Placement service equal to our accounts, from the notifications alone."""
