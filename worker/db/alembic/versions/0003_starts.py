@@ -39,3 +39,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("content", name="pk_starts"),
         **SETTINGS,
     )
+
+
+def downgrade() -> None:
+    """Remove the table."""
+    op.drop_table("starts")
