@@ -29,9 +29,25 @@ def a_full_move(**changes: Any) -> records.Move:
     return builders.a_move(new_numa_topology=topology, new_pci_requests=(builders.a_request(2),), **changes)
 
 
+def a_full_place(**changes: Any) -> records.Place:
+    """Return a place with a pinned cell and one device."""
+    cell = records.PlacedCell(
+        1, frozenset({0}), frozenset({1, 2}), 512, 2048, "mixed", "isolate", {1: 7, 2: 3}, frozenset({5})
+    )
+    grant = records.Grant("0000:81:00.1", builders.uid(800), "8086", "154d", "type-VF", 0, "0000:81:00.0")
+    values: dict[str, Any] = {"grants": (grant,), "claimed": True}
+    return records.Place(records.PlacedTopology((cell,), "isolate"), **values | changes)
+
+
 def a_full_book() -> records.Book:
     book = builders.a_book(a_full_instance(revision=3), a_full_move(), a_full_move(move_uuid=builders.uid(901)))
-    return builders.holding(msgspec.structs.replace(book, saved_at=builders.NOW, revision=7))
+    attached = (
+        records.Attachment(builders.uid(810), 3, builders.a_request(request_id=builders.uid(810))),
+        records.Attachment(builders.uid(811), 4),
+    )
+    book = builders.holding(msgspec.structs.replace(book, saved_at=builders.NOW, revision=7, attachments=attached))
+    held = tuple(msgspec.structs.replace(holding, place=a_full_place()) for holding in book.holdings)
+    return msgspec.structs.replace(book, holdings=held)
 
 
 def a_full_report(**changes: Any) -> records.ComputeNode:
