@@ -102,5 +102,5 @@ def test_a_database_at_an_older_step_is_refused_with_the_remedy(
     schema.sync(bind)
     monkeypatch.setattr(schema, "newest", lambda: "9999")
 
-    with pytest.raises(errors.Misconfigured, match="is at revision 0001, 9999 is needed: run stocktake db sync"):
+    with pytest.raises(errors.Misconfigured, match="is at revision 0002, 9999 is needed: run stocktake db sync"):
         schema.check(bind)
