@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import pytest
 
@@ -19,7 +21,7 @@ def stored_book(place: units_of_work.Place, uuid: str = builders.VM) -> records.
     return book
 
 
-def places_on(place: units_of_work.Place, *hosts: str) -> dict[str, dict[places.Key, records.Place]]:
+def places_on(place: units_of_work.Place, *hosts: str) -> Mapping[str, Mapping[places.Key, records.Place]]:
     with place.unit() as unit:
         return unit.books.places_on([builders.account_of(host) for host in hosts])
 

@@ -70,8 +70,8 @@ def old_rows() -> Iterator[tuple[sa.Table, dict[str, Any]]]:
         "account": account, "consumer": builders.VM, "side": "instance", "settled": True, "amounts": HELD,
     }  # fmt: skip
     body = {"record": json.loads(texts.write(RECORD)), "moves": [], "holdings": [holding]}
-    figures = {"revision": 1, "deleted": False, "saved_at": NOW, "generation": 1}
-    yield tables.instances, {"uuid": builders.VM, **figures, "body": json.dumps(body)}
+    about = {"uuid": builders.VM, "revision": 1, "deleted": False, "saved_at": NOW, "generation": 1}
+    yield tables.instances, {**about, "body": json.dumps(body)}
     held = {"side": "instance", "account_id": account, "consumer": builders.VM, "settled": True}
     yield tables.holdings, {"instance_uuid": builders.VM, **held, "amounts": texts.write(HELD)}
     capacity = providers.totals(node)
