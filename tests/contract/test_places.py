@@ -34,7 +34,7 @@ def a_holder(uuid: str = builders.VM, host: str = "h1", held: records.Place | No
 
 
 def a_grant(address: str, **changes: str) -> records.Grant:
-    (grant,) = full_records.a_full_place().grants
+    grant, _ = full_records.a_full_place(0x81, claimed=True).grants
     return msgspec.structs.replace(grant, address=address, **changes)
 
 
@@ -43,8 +43,8 @@ def with_devices(*addresses: str) -> records.Place:
 
 
 def test_a_place_is_found_by_its_account(place: units_of_work.Place) -> None:
-    held = full_records.a_full_place()
-    cells_only = full_records.a_full_place(grants=())
+    held = full_records.a_full_place(0x81, claimed=True)
+    cells_only = msgspec.structs.replace(held, grants=())
     holders = (a_holder(held=held), a_holder(OTHER, held=cells_only), a_holder(builders.uid(3)))
 
     units_of_work.save(place, units_of_work.a_world(*holders, a_holder(builders.uid(4), "h2", held)))
