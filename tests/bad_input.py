@@ -70,9 +70,31 @@ def _without(name: str) -> plain.Primitive:
     return result
 
 
-def _device(address: str) -> plain.Primitive:
+def _device(address: str, **changes: Any) -> plain.Primitive:
     known = {"vendor_id": "8086", "product_id": "1572", "dev_type": "type-PCI", "parent_addr": None, "numa_node": None}
-    return plain.primitive("PciDevice", {"address": address, "label": None, "tags": {}} | known)
+    return plain.primitive("PciDevice", {"address": address, "label": None, "tags": {}} | known | changes)
+
+
+def _devices(*devices: plain.Primitive) -> interfaces.Delivery:
+    return _node("pci_devices", list(devices))
+
+
+def _cell(number: int, *cpus: int, **changes: Any) -> plain.Primitive:
+    known = {"cpuset": [], "memory": 4096, "siblings": [], "socket": None, "physnets": [], "tunneled": False}
+    pages = {"mempages": [_pages(4, 1048576)], "pcpuset": list(cpus)}
+    return plain.primitive("NUMACell", {"id": number} | known | pages | changes)
+
+
+def _pages(size_kb: int, total: int, reserved: int = 0) -> plain.Primitive:
+    return plain.primitive("NUMAPagesTopology", {"size_kb": size_kb, "total": total, "reserved": reserved})
+
+
+def _cells(*cells: plain.Primitive) -> interfaces.Delivery:
+    return _node("numa_topology", plain.primitive("NUMATopology", {"cells": list(cells)}))
+
+
+def _requests(*changes: tuple[str, Any]) -> interfaces.Delivery:
+    return _instance("pci_requests", [changed(plain.request(), name, value) for name, value in changes])
 
 
 def _padded() -> bytes:
@@ -186,7 +208,36 @@ OBJECTS: Kinds = {
     "an unknown field": (_instance("colour", "red"), "instance.colour"),
     "a missing field": (_cast("update_instance", {"instance": _without("flavor")}), "instance.flavor"),
 }  # fmt: skip
-KINDS: Kinds = BODIES | MESSAGES | ARGUMENTS | OBJECTS
+VF = {"dev_type": "type-VF"}
+PF1, PF2 = "0000:81:00.0", "0000:82:00.0"
+HARDWARE: Kinds = {
+    "a PCI address in upper case": (_devices(_device("0000:8A:00.0")), "node.pci_devices[0].address"),
+    "a PCI address without its domain": (_devices(_device("81:00.0")), "node.pci_devices[0].address"),
+    "a VF without a parent": (_devices(_device(PF1), _device("0000:81:02.0", **VF)), "node.pci_devices[1].parent_addr"),
+    "parents in a circle": (
+        _devices(_device(PF1, parent_addr=PF2), _device(PF2, parent_addr=PF1)), "node.pci_devices[0].parent_addr",
+    ),
+    "its own parent": (_devices(_device(PF1, parent_addr=PF1)), "node.pci_devices[0].parent_addr"),
+    "an address twice": (_devices(_device(PF1), _device(PF2), _device(PF1)), "node.pci_devices[2].address"),
+    "an unknown type of device": (_devices(_device(PF1, dev_type="type-X")), "node.pci_devices[0].dev_type"),
+    "cells that overlap": (_cells(_cell(0, 0, 1), _cell(1, 0, 1)), "node.numa_topology.cells[1].pcpuset"),
+    "a CPU in two cells": (_cells(_cell(0, 0, 1), _cell(1, 2, cpuset=[1])), "node.numa_topology.cells[1].cpuset"),
+    "a cell twice": (_cells(_cell(0, 0, 1), _cell(0, 2, 3)), "node.numa_topology.cells[1].id"),
+    "a page size twice": (
+        _cells(_cell(0, 0, mempages=[_pages(4, 9), _pages(4, 9)])), "node.numa_topology.cells[0].mempages[1].size_kb",
+    ),
+    "more pages reserved than there are": (
+        _cells(_cell(0, 0, mempages=[_pages(4, 9, 10)])), "node.numa_topology.cells[0].mempages[0].reserved",
+    ),
+    "a request twice": (_requests(("count", 1), ("count", 2)), "instance.pci_requests[1].request_id"),
+    "an attached request twice": (
+        _cast("attach_devices", {"instance_uuid": plain.uid(7), "requests": [plain.request()] * 2, "revision": 1}),
+        "requests[1].request_id",
+    ),
+    "an unknown NUMA policy": (_requests(("numa_policy", "near")), "instance.pci_requests[0].numa_policy"),
+    "a negative count": (_requests(("count", -1)), "instance.pci_requests[0].count"),
+}  # fmt: skip
+KINDS: Kinds = BODIES | MESSAGES | ARGUMENTS | OBJECTS | HARDWARE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,7 +305,7 @@ class BadInput:
             "delete_instance", "detach_devices", "update_instance", "update_migration", "claim_instance",
             "claim_migration",
         }  # fmt: skip
-        assert all(played.parked[kind].message_id for kind in (*ARGUMENTS, *OBJECTS))
+        assert all(played.parked[kind].message_id for kind in (*ARGUMENTS, *OBJECTS, *HARDWARE))
 
     def test_the_bytes_are_kept_as_they_came(self, played: Played) -> None:
         kept = {kind: message.body for kind, message in played.parked.items()}

@@ -235,11 +235,11 @@ def nothing_is_due(bind: sa.Engine) -> bool:
 
 
 @contextlib.contextmanager
-def embedded(**overrides: Any) -> Iterator[Stand]:
-    """Lend a stand on kombu's in-process transport and SQLite."""
+def embedded(url: str = "kombu+memory://", **overrides: Any) -> Iterator[Stand]:
+    """Lend a stand on an in-process transport and SQLite."""
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{pathlib.Path(folder) / 'stocktake.db'}"
-        with _closing(configuration("kombu+memory://", database, **overrides)) as made:
+        with _closing(configuration(url, database, **overrides)) as made:
             yield made
 
 

@@ -24,13 +24,18 @@ FIGURES = (
 
 @dataclasses.dataclass(slots=True)
 class Guest:
-    """What the scenario has made of an instance: its flavor, that of the other side of its move, how far that is."""
+    """What the scenario has made of an instance: its flavor, that of the other side of its move, how far that is.
+
+    ``live``: it is migrated live to ``dest``; ``done_for``: its vm_state is `deleted`, and nobody has deleted it.
+    """
 
     flavor: Mapping[str, Any]
     volume_backed: bool
     other: Mapping[str, Any] | None = None
     dest: str | None = None
     handed_over: bool = False
+    live: bool = False
+    done_for: bool = False
     places: set[str] = dataclasses.field(default_factory=set)
 
 
@@ -83,7 +88,19 @@ def _finished(guest: Guest, said: Line) -> None:
 
 
 def _ended(guest: Guest, said: Line) -> None:
-    guest.other, guest.dest, guest.handed_over = None, None, False
+    guest.other, guest.dest, guest.handed_over, guest.live = None, None, False, False
+
+
+def _claimed_live(guest: Guest, said: Line) -> None:
+    guest.dest, guest.live = said.get("node") or said["host"], True
+
+
+def _state(guest: Guest, said: Line) -> None:
+    guest.done_for = said.get("vm_state", "deleted" if guest.done_for else None) == "deleted"
+
+
+def _deleted(guest: Guest, said: Line) -> None:
+    guest.done_for = False
 
 
 def _back(guest: Guest, said: Line) -> None:
@@ -93,7 +110,8 @@ def _back(guest: Guest, said: Line) -> None:
 
 _STEPS: Mapping[str, Callable[[Guest, Line], None]] = {
     "resize_claim": _claimed, "resize_source": _handed_over, "resize_finish": _finished, "resize_confirm": _ended,
-    "resize_revert": _back, "abort_claim": _back,
+    "resize_revert": _back, "abort_claim": _back, "live_migration_claim": _claimed_live,
+    "live_migration_complete": _ended, "live_migration_rollback": _ended, "instance_state": _state, "delete": _deleted,
 }  # fmt: skip
 
 
@@ -142,3 +160,71 @@ def _ratios_from_the_first_report(said: Accounts, ours: Accounts, node: str, his
     """Number 4: configured ratios count at once; Nova's row of a new node has its defaults until the second audit."""
     if history.reported == node and history.reports[node] == 1:
         said |= {"cpu_allocation_ratio": 4.0, "ram_allocation_ratio": 1.0, "disk_allocation_ratio": 1.0}
+
+
+def cells(of: Accounts) -> dict[int, Accounts]:
+    """Return the cells of a node by their id; of the pinned CPUs only how many there are."""
+    return {
+        cell["id"]: {
+            **cell,
+            "cpus": sorted(cell["cpus"]),
+            "pcpus": sorted(cell["pcpus"]),
+            "pinned_cpus": len(cell["pinned_cpus"]),
+            "pages": {page["size_kb"]: page for page in cell["pages"]},
+        }
+        for cell in of["numa_cells"]
+    }
+
+
+def pools(of: Accounts) -> dict[tuple[Any, ...], int]:
+    """Return how many devices are free, by vendor, product, NUMA node and type."""
+    found = collections.Counter[tuple[Any, ...]]()
+    for pool in of["pci_device_pools"]:
+        key = pool["vendor_id"], pool["product_id"], pool["numa_node"], pool["tags"]["dev_type"]
+        found[key] += pool["count"]
+    return dict(+found)
+
+
+Devices = collections.Counter[tuple[Any, ...]]
+
+
+def devices(of: Accounts) -> Devices:
+    """Return how many devices of each type are in which state for whom; which of equal ones is a system's own choice."""
+    return Devices((one["dev_type"], one["status"], one["owner"]) for one in of["pci_devices"])
+
+
+def audited_devices(ours: Accounts, node: str, history: History) -> Devices:
+    """Return the devices as Nova's audit leaves them where our accounts say ``ours``.
+
+    Number 27: of a guest that is migrated live the destination has claims only; Nova's audit there makes them allocations.
+    """
+    coming = {label for label, guest in history.guests.items() if guest.live and guest.dest == node}
+    if not any(one["owner"] in coming for one in ours["pci_devices"]):
+        return devices(ours)
+    there = {"claimed": "allocated", "unclaimable": "unavailable"}
+    told = [{**one, "status": there.get(one["status"], one["status"])} for one in ours["pci_devices"]]
+    return devices({"pci_devices": told})
+
+
+def placement(ours: Accounts, node: str, history: History) -> Accounts:
+    """Return usages and consumers of Placement where our accounts say ``ours``.
+
+    Number 8: vm_state `deleted` gives everything back; Placement keeps the allocation until somebody deletes the instance.
+    """
+    usages = collections.Counter(ours["placement"]["usages"])
+    consumers = set(ours["placement"]["consumers"])
+    for label, guest in history.guests.items():
+        if guest.done_for and guest.places == {node}:
+            consumers.add(label)
+            usages.update(_allocated(guest))
+    return {"usages": dict(usages), "consumers": sorted(consumers)}
+
+
+def _allocated(guest: Guest) -> dict[str, int]:
+    flavor, numa = guest.flavor, guest.flavor.get("numa") or {}
+    root = 0 if guest.volume_backed else flavor["root_gb"]
+    return {
+        "PCPU" if numa.get("cpu_policy") == "dedicated" else "VCPU": flavor["vcpus"],
+        "MEMORY_MB": flavor["memory_mb"],
+        "DISK_GB": root + flavor.get("ephemeral_gb", 0) + -(-flavor.get("swap_mb", 0) // MIB_PER_GIB),
+    }

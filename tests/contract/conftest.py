@@ -1,4 +1,4 @@
-"""The buses that the suites of consumer and publisher run on."""
+"""The buses that the suites of consumer and publisher run on, and the stores of the unit of work's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import bus_sides, services
+from tests.contract import units_of_work
 
 
 @pytest.fixture(scope="module")
@@ -27,3 +28,16 @@ def side(request: pytest.FixtureRequest) -> Iterator[bus_sides.Side]:
         made = bus_sides.Oslo({"fake": "fake://", "memory": "kombu+memory://"}[request.param])
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module", params=list(units_of_work.FACTORIES))
+def lent(request: pytest.FixtureRequest) -> Iterator[units_of_work.Place]:
+    with units_of_work.FACTORIES[request.param]() as place:
+        yield place
+
+
+@pytest.fixture
+def place(lent: units_of_work.Place) -> Iterator[units_of_work.Place]:
+    lent.clear()
+    yield lent
+    lent.clear()

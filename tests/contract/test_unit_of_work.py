@@ -2,69 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
 
 from tests import builders
 from tests.contract import full_records, units_of_work
 from worker import errors, interfaces
-from worker.core import claims, events, records, world
+from worker.core import events, records
 
 NOW = builders.NOW
-
-
-@pytest.fixture(scope="module", params=list(units_of_work.FACTORIES))
-def lent(request: pytest.FixtureRequest) -> Iterator[units_of_work.Place]:
-    with units_of_work.FACTORIES[request.param]() as place:
-        yield place
-
-
-@pytest.fixture
-def place(lent: units_of_work.Place) -> Iterator[units_of_work.Place]:
-    lent.clear()
-    yield lent
-    lent.clear()
-
-
-def a_world(*changed: records.Book | records.Account | records.Node) -> world.World:
-    """Return a world in which these records were read with their generation and have become what is given."""
-    books = world.World(NOW, claims.Policy())
-    for record in changed:
-        if isinstance(record, records.Book):
-            books.first_books[record.uuid] = records.Book(record.uuid, generation=record.generation)
-            books.books[record.uuid] = record
-        elif isinstance(record, records.Account):
-            books.first_accounts[record.id] = records.Account(record.id, record.pair, generation=record.generation)
-            books.accounts[record.id] = record
-        else:
-            books.first_nodes[record.uuid] = records.Node(record.uuid, generation=record.generation)
-            books.nodes[record.uuid] = record
-    return books
-
-
-def save(place: units_of_work.Place, books: world.World) -> None:
-    with place.unit() as unit:
-        unit.books.save(books)
-        unit.commit()
 
 
 def mark(place: units_of_work.Place, *marks: interfaces.Mark) -> None:
     with place.unit() as unit:
         unit.inbox.add(marks, NOW)
         unit.commit()
-
-
-def save_change(place: units_of_work.Place, first: records.Book | records.Node | records.Account, now: object) -> None:
-    books = world.World(NOW, claims.Policy())
-    if isinstance(first, records.Book) and isinstance(now, records.Book):
-        books.first_books[first.uuid], books.books[first.uuid] = first, now
-    elif isinstance(first, records.Node) and isinstance(now, records.Node):
-        books.first_nodes[first.uuid], books.nodes[first.uuid] = first, now
-    elif isinstance(first, records.Account) and isinstance(now, records.Account):
-        books.first_accounts[first.id], books.accounts[first.id] = first, now
-    save(place, books)
 
 
 def stored_book(place: units_of_work.Place) -> records.Book:
@@ -113,7 +65,9 @@ def test_ids_that_differ_in_case_only_are_two(place: units_of_work.Place) -> Non
 
 def test_what_is_not_committed_never_was(place: units_of_work.Place) -> None:
     with place.unit() as unit:
-        unit.books.save(a_world(full_records.a_full_book(), full_records.a_full_node(), full_records.an_account()))
+        unit.books.save(
+            units_of_work.a_world(full_records.a_full_book(), full_records.a_full_node(), full_records.an_account())
+        )
         unit.ledger.add([full_records.an_entry()], NOW)
         unit.outbox.add([full_records.a_parking()], NOW)
         unit.parked.add([full_records.a_parked_message()])
@@ -144,7 +98,7 @@ def test_an_error_within_changes_nothing(place: units_of_work.Place) -> None:
 def test_everything_of_a_book_comes_back(place: units_of_work.Place) -> None:
     book = full_records.a_full_book()
 
-    save(place, a_world(book))
+    units_of_work.save(place, units_of_work.a_world(book))
 
     assert {holding.side for holding in book.holdings} == {"source", "destination"}
     assert stored_book(place) == msgspec.structs.replace(book, generation=1)
@@ -153,7 +107,7 @@ def test_everything_of_a_book_comes_back(place: units_of_work.Place) -> None:
 def test_a_tombstone_comes_back(place: units_of_work.Place) -> None:
     book = records.Book(builders.VM, revision=4, deleted=True, saved_at=NOW)
 
-    save(place, a_world(book))
+    units_of_work.save(place, units_of_work.a_world(book))
 
     assert stored_book(place) == msgspec.structs.replace(book, generation=1)
 
@@ -161,7 +115,7 @@ def test_a_tombstone_comes_back(place: units_of_work.Place) -> None:
 def test_everything_of_a_node_comes_back(place: units_of_work.Place) -> None:
     node = full_records.a_full_node()
 
-    save(place, a_world(node))
+    units_of_work.save(place, units_of_work.a_world(node))
 
     assert stored_node(place) == msgspec.structs.replace(node, generation=1)
 
@@ -169,7 +123,7 @@ def test_everything_of_a_node_comes_back(place: units_of_work.Place) -> None:
 def test_a_node_that_was_never_reported_comes_back(place: units_of_work.Place) -> None:
     node = records.Node(builders.NODE, removed_revision=3)
 
-    save(place, a_world(node))
+    units_of_work.save(place, units_of_work.a_world(node))
 
     assert stored_node(place) == msgspec.structs.replace(node, generation=1)
 
@@ -177,7 +131,7 @@ def test_a_node_that_was_never_reported_comes_back(place: units_of_work.Place) -
 def test_everything_of_an_account_comes_back(place: units_of_work.Place) -> None:
     account = full_records.an_account()
 
-    save(place, a_world(account))
+    units_of_work.save(place, units_of_work.a_world(account))
 
     assert stored_account(place) == msgspec.structs.replace(account, generation=1)
 
@@ -205,21 +159,21 @@ def test_the_full_records_leave_no_field_at_its_default(kind: object) -> None:
 
 
 def test_a_report_comes_back_whole(place: units_of_work.Place) -> None:
-    books, report = a_world(full_records.a_full_node()), full_records.a_full_report()
+    books, report = units_of_work.a_world(full_records.a_full_node()), full_records.a_full_report()
     books.reports[builders.NODE] = report
 
-    save(place, books)
+    units_of_work.save(place, books)
 
     assert dict(place.reports()) == {builders.NODE: report}
 
 
 def test_a_change_without_a_report_keeps_the_last_one(place: units_of_work.Place) -> None:
-    books, report = a_world(full_records.a_full_node()), full_records.a_full_report()
+    books, report = units_of_work.a_world(full_records.a_full_node()), full_records.a_full_report()
     books.reports[builders.NODE] = report
-    save(place, books)
+    units_of_work.save(place, books)
     first = stored_node(place)
 
-    save_change(place, first, msgspec.structs.replace(first, sequence=10, digest="other"))
+    units_of_work.save_change(place, first, msgspec.structs.replace(first, sequence=10, digest="other"))
 
     assert dict(place.reports()) == {builders.NODE: report}
     assert stored_node(place) == msgspec.structs.replace(first, sequence=10, digest="other", generation=2)
@@ -236,7 +190,7 @@ def test_an_unknown_pair_has_an_empty_account(place: units_of_work.Place) -> Non
 
 def test_accounts_are_found_by_pair_and_by_id(place: units_of_work.Place) -> None:
     other = records.Account(builders.account_of("h2"), builders.pair("h2"), {"VCPU": 5})
-    save(place, a_world(full_records.an_account(), other))
+    units_of_work.save(place, units_of_work.a_world(full_records.an_account(), other))
 
     with place.unit() as unit:
         found = unit.books.accounts([builders.pair("h1")], [builders.account_of("h2")])
@@ -248,7 +202,9 @@ def test_accounts_are_found_by_pair_and_by_id(place: units_of_work.Place) -> Non
 
 
 def test_nothing_asked_for_is_nothing_found(place: units_of_work.Place) -> None:
-    save(place, a_world(full_records.a_full_book(), full_records.a_full_node(), full_records.an_account()))
+    units_of_work.save(
+        place, units_of_work.a_world(full_records.a_full_book(), full_records.a_full_node(), full_records.an_account())
+    )
 
     with place.unit() as unit:
         assert list(unit.books.instances(())) == []
@@ -261,9 +217,11 @@ def test_nothing_asked_for_is_nothing_found(place: units_of_work.Place) -> None:
 def test_a_node_is_found_by_its_account_once(place: units_of_work.Place) -> None:
     rival = full_records.a_full_node(pair=builders.pair("h1"))
     rival = msgspec.structs.replace(rival, uuid=builders.uid(501))
-    save(
+    units_of_work.save(
         place,
-        a_world(full_records.a_full_node(), rival, msgspec.structs.replace(rival, uuid=builders.uid(502), pair=None)),
+        units_of_work.a_world(
+            full_records.a_full_node(), rival, msgspec.structs.replace(rival, uuid=builders.uid(502), pair=None)
+        ),
     )
 
     with place.unit() as unit:
@@ -273,23 +231,23 @@ def test_a_node_is_found_by_its_account_once(place: units_of_work.Place) -> None
 
 
 def test_a_node_is_found_by_the_pair_of_its_newest_report_only(place: units_of_work.Place) -> None:
-    save(place, a_world(full_records.a_full_node()))
+    units_of_work.save(place, units_of_work.a_world(full_records.a_full_node()))
     first = stored_node(place)
 
-    save_change(place, first, msgspec.structs.replace(first, pair=builders.pair("h2")))
+    units_of_work.save_change(place, first, msgspec.structs.replace(first, pair=builders.pair("h2")))
     with place.unit() as unit:
         assert list(unit.books.nodes((), [builders.account_of("h1")])) == []
         assert [node.uuid for node in unit.books.nodes((), [builders.account_of("h2")])] == [builders.NODE]
 
 
 def test_residents_are_those_that_hold_something_there_now(place: units_of_work.Place) -> None:
-    save(place, a_world(full_records.a_full_book()))
+    units_of_work.save(place, units_of_work.a_world(full_records.a_full_book()))
     first = stored_book(place)
     with place.unit() as unit:
         before = [set(unit.books.residents([builders.account_of(host)])) for host in ("h1", "h2")]
 
     ended = builders.holding(msgspec.structs.replace(first, moves=()))
-    save_change(place, first, ended)
+    units_of_work.save_change(place, first, ended)
 
     with place.unit() as unit:
         after = [set(unit.books.residents([builders.account_of(host)])) for host in ("h1", "h2")]
@@ -299,56 +257,58 @@ def test_residents_are_those_that_hold_something_there_now(place: units_of_work.
 
 
 def test_what_did_not_change_is_not_written(place: units_of_work.Place) -> None:
-    save(place, a_world(full_records.a_full_book(), full_records.a_full_node(), full_records.an_account()))
+    units_of_work.save(
+        place, units_of_work.a_world(full_records.a_full_book(), full_records.a_full_node(), full_records.an_account())
+    )
     book, node, account = stored_book(place), stored_node(place), stored_account(place)
 
-    save_change(place, book, book)
-    save_change(place, node, node)
-    save_change(place, account, account)
+    units_of_work.save_change(place, book, book)
+    units_of_work.save_change(place, node, node)
+    units_of_work.save_change(place, account, account)
 
     assert (stored_book(place), stored_node(place), stored_account(place)) == (book, node, account)
 
 
 def test_a_book_that_is_not_as_it_was_read_is_a_conflict(place: units_of_work.Place) -> None:
-    save(place, a_world(full_records.a_full_book()))
+    units_of_work.save(place, units_of_work.a_world(full_records.a_full_book()))
     first = stored_book(place)
-    save_change(place, first, msgspec.structs.replace(first, revision=8))
+    units_of_work.save_change(place, first, msgspec.structs.replace(first, revision=8))
 
     with pytest.raises(errors.Conflict):
-        save_change(place, first, msgspec.structs.replace(first, revision=9))
+        units_of_work.save_change(place, first, msgspec.structs.replace(first, revision=9))
 
     assert stored_book(place).revision == 8
 
 
 def test_an_account_that_is_not_as_it_was_read_is_a_conflict(place: units_of_work.Place) -> None:
-    save(place, a_world(full_records.an_account()))
+    units_of_work.save(place, units_of_work.a_world(full_records.an_account()))
     first = stored_account(place)
-    save_change(place, first, msgspec.structs.replace(first, used={"VCPU": 3}))
+    units_of_work.save_change(place, first, msgspec.structs.replace(first, used={"VCPU": 3}))
 
     with pytest.raises(errors.Conflict):
-        save_change(place, first, msgspec.structs.replace(first, used={"VCPU": 4}))
+        units_of_work.save_change(place, first, msgspec.structs.replace(first, used={"VCPU": 4}))
 
     assert stored_account(place).used == {"VCPU": 3}
 
 
 @pytest.mark.parametrize("change", [{"sequence": 10}, {"digest": "other"}])
 def test_a_node_that_is_not_as_it_was_read_is_a_conflict(place: units_of_work.Place, change: dict[str, int]) -> None:
-    save(place, a_world(full_records.a_full_node()))
+    units_of_work.save(place, units_of_work.a_world(full_records.a_full_node()))
     first = stored_node(place)
-    save_change(place, first, msgspec.structs.replace(first, failed_builds=7))
+    units_of_work.save_change(place, first, msgspec.structs.replace(first, failed_builds=7))
 
     with pytest.raises(errors.Conflict):
-        save_change(place, first, msgspec.structs.replace(first, **change))
+        units_of_work.save_change(place, first, msgspec.structs.replace(first, **change))
 
     assert stored_node(place) == msgspec.structs.replace(first, failed_builds=7, generation=2)
 
 
 @pytest.mark.parametrize("kind", [full_records.a_full_book, full_records.a_full_node, full_records.an_account])
 def test_a_new_record_that_is_there_by_now_is_a_conflict(place: units_of_work.Place, kind: object) -> None:
-    save(place, a_world(kind()))  # type: ignore[operator]
+    units_of_work.save(place, units_of_work.a_world(kind()))  # type: ignore[operator]
 
     with pytest.raises(errors.Conflict):
-        save(place, a_world(kind()))  # type: ignore[operator]
+        units_of_work.save(place, units_of_work.a_world(kind()))  # type: ignore[operator]
 
 
 def test_entries_come_back_in_their_order(place: units_of_work.Place) -> None:

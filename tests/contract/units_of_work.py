@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager
 
 import sqlalchemy as sa
 
-from tests import services
+from tests import builders, services
 from tests.fakes import unit_of_work as fakes
 from worker import interfaces, mapping
-from worker.core import events, records
+from worker.core import claims, events, records, world
 from worker.db import engine, parked, reading, rows, schema, tables, unit_of_work
 
 
@@ -153,3 +153,38 @@ def _reports(bind: sa.Engine) -> dict[str, records.ComputeNode]:
         uuids = list(connection.scalars(sa.select(tables.nodes.c.uuid)))
     found = {sheet.node.uuid: sheet.report for sheet in reading.sheets(bind, uuids) if sheet.node is not None}
     return {uuid_: report for uuid_, report in found.items() if report is not None}
+
+
+def a_world(*changed: records.Book | records.Account | records.Node) -> world.World:
+    """Return a world in which these records were read with their generation and have become what is given."""
+    books = world.World(builders.NOW, claims.Policy())
+    for record in changed:
+        if isinstance(record, records.Book):
+            books.first_books[record.uuid] = records.Book(record.uuid, generation=record.generation)
+            books.books[record.uuid] = record
+        elif isinstance(record, records.Account):
+            books.first_accounts[record.id] = records.Account(record.id, record.pair, generation=record.generation)
+            books.accounts[record.id] = record
+        else:
+            books.first_nodes[record.uuid] = records.Node(record.uuid, generation=record.generation)
+            books.nodes[record.uuid] = record
+    return books
+
+
+def save(place: Place, books: world.World) -> None:
+    """Store what changed in a world, in one transaction."""
+    with place.unit() as unit:
+        unit.books.save(books)
+        unit.commit()
+
+
+def save_change(place: Place, first: records.Book | records.Node | records.Account, now: object) -> None:
+    """Store what has become of one record since it was read as ``first``."""
+    books = world.World(builders.NOW, claims.Policy())
+    if isinstance(first, records.Book) and isinstance(now, records.Book):
+        books.first_books[first.uuid], books.books[first.uuid] = first, now
+    elif isinstance(first, records.Node) and isinstance(now, records.Node):
+        books.first_nodes[first.uuid], books.nodes[first.uuid] = first, now
+    elif isinstance(first, records.Account) and isinstance(now, records.Account):
+        books.first_accounts[first.id], books.accounts[first.id] = first, now
+    save(place, books)

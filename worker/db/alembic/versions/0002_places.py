@@ -44,3 +44,9 @@ def upgrade() -> None:
         **SETTINGS,
     )
     op.create_index("ix_devices_held_instance_uuid", "devices_held", ["instance_uuid"])
+
+
+def downgrade() -> None:
+    """Drop them; what was given out is forgotten."""
+    op.drop_table("devices_held")
+    op.drop_column("holdings", "place")
