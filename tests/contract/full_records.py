@@ -29,9 +29,31 @@ def a_full_move(**changes: Any) -> records.Move:
     return builders.a_move(new_numa_topology=topology, new_pci_requests=(builders.a_request(2),), **changes)
 
 
+def a_full_place(bus: int, claimed: bool) -> records.Place:
+    pinned = records.PlacedCell(
+        0, frozenset({0}), frozenset({1, 2}), 256, 2048, "mixed", "isolate", {1: 5, 2: 4}, frozenset({7})
+    )
+    floating = records.PlacedCell(3, frozenset({3}), frozenset(), 256)
+    grants = (
+        records.Grant(f"0000:{bus:02x}:00.1", builders.uid(800), "8086", "154d", "type-VF", 0, f"0000:{bus:02x}:00.0"),
+        records.Grant(f"0000:{bus:02x}:1f.7", builders.uid(801), "10de", "1db6", "type-PCI", None, None),
+    )
+    return records.Place(records.PlacedTopology((pinned, floating), "isolate"), grants, claimed)
+
+
 def a_full_book() -> records.Book:
+    """Return a book with places on both sides, and requests that were attached and detached."""
     book = builders.a_book(a_full_instance(revision=3), a_full_move(), a_full_move(move_uuid=builders.uid(901)))
-    return builders.holding(msgspec.structs.replace(book, saved_at=builders.NOW, revision=7))
+    request = builders.a_request(request_id=builders.uid(801), spec=({"vendor_id": "10de", "trusted": None},))
+    attached = records.Attachment(builders.uid(801), 4, request)
+    book = msgspec.structs.replace(
+        book, saved_at=builders.NOW, revision=7, attachments=(attached, records.Attachment(builders.uid(802), 5))
+    )
+    held = [
+        msgspec.structs.replace(one, place=a_full_place(bus, claimed=not one.settled))
+        for bus, one in enumerate(builders.holding(book).holdings, 0x81)
+    ]
+    return msgspec.structs.replace(book, holdings=tuple(held))
 
 
 def a_full_report(**changes: Any) -> records.ComputeNode:
