@@ -115,7 +115,9 @@ class Site(stateful.RuleBasedStateMachine):
 
     @stateful.rule(host=HOSTS, lost=st.sets(ADDRESSES, max_size=2), node=st.integers(0, 1))
     def report_devices(self, host: str, lost: set[str], node: int) -> None:
-        left = tuple(msgspec.structs.replace(one, numa_node=node) for one in place_cases.DEVICES if one.address not in lost)
+        left = tuple(
+            msgspec.structs.replace(one, numa_node=node) for one in place_cases.DEVICES if one.address not in lost
+        )
         self.tell(builders.a_report(place_cases.a_node(host, self.next(), pci_devices=left)), later=False)
 
     @stateful.rule(host=HOSTS, shrunk=st.sampled_from((*SHRUNK, place_cases.CELLS)), rare=st.integers(0, 3))
