@@ -101,7 +101,7 @@ def test_a_move_that_ends_badly_leaves_the_source(kind: str, status: str) -> Non
 def test_on_one_node_the_flavor_tells_which_side_goes_on(
     status: str, record: records.Instance, left: tuple[Any, ...], earlier: bool
 ) -> None:
-    one = {"dest": builders.pair("h1")}
+    one: dict[str, Any] = {"dest": builders.pair("h1")}
     worker = _moving(**one)
     if earlier:  # an old move that ended well says nothing about this one
         worker.tell(commands.UpdateMigration(_move("confirmed", number=899, created_at=1), None))
@@ -116,7 +116,7 @@ def test_on_one_node_the_flavor_tells_which_side_goes_on(
 
 @pytest.mark.parametrize(("status", "left"), [("confirmed", [4, 5]), ("reverted", [0, 1]), ("failed", [0, 1])])
 def test_on_one_node_with_one_flavor_the_end_tells_which_side_goes_on(status: str, left: list[int]) -> None:
-    same = {"dest": builders.pair("h1"), "new_flavor": SMALL, "new_numa_topology": None}
+    same: dict[str, Any] = {"dest": builders.pair("h1"), "new_flavor": SMALL, "new_numa_topology": None}
     worker = _moving(**same)
 
     _ended(worker, status, _at("h1", 3, **HERE), **same)
@@ -196,7 +196,7 @@ def test_a_move_that_decides_again_sees_what_is_taken_by_then() -> None:
     worker = place_cases.a_worker("h1", "h2", "h3")
     worker.tell(commands.ClaimInstance(_at("h1", 1, **HERE)))
     worker.tell(commands.ClaimMigration(_move(), _at("h1", 1, **HERE)))
-    newer = {"number": 901, "created_at": builders.NOW, "dest": builders.pair("h3")}
+    newer: dict[str, Any] = {"number": 901, "created_at": builders.NOW, "dest": builders.pair("h3")}
     worker.tell(commands.ClaimMigration(_move(**newer), _at("h1", 1, **HERE)))
     worker.tell(place_cases.claim(builders.uid(2), host="h2", pci_requests=(place_cases.gpus(),)))
 
@@ -212,7 +212,12 @@ def test_a_second_move_from_the_destination_of_the_first_takes_its_place_along()
     worker.tell(commands.ClaimMigration(_move(dest=builders.pair("h1")), _at("h1", 1, **HERE)))
     worker.tell(commands.UpdateMigration(_move("finished", 2, dest=builders.pair("h1")), _at("h1", 2, **THERE)))
 
-    on = {"source": builders.pair("h1"), "dest": builders.pair("h3"), "old_flavor": BIG, "created_at": builders.NOW}
+    on: dict[str, Any] = {
+        "source": builders.pair("h1"),
+        "dest": builders.pair("h3"),
+        "old_flavor": BIG,
+        "created_at": builders.NOW,
+    }
     worker.tell(commands.ClaimMigration(_move(number=901, **on), _at("h1", 2, **THERE)))
 
     assert place_cases.held(worker)["source"] == ([GPU1], [4, 5, 6], False)
