@@ -233,7 +233,7 @@ class Site(stateful.RuleBasedStateMachine):
 
 
 Site.TestCase.settings = hypothesis.settings(
-    max_examples=250, stateful_step_count=50, deadline=None, derandomize=True,
+    max_examples=250, stateful_step_count=50,
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much],
 )  # fmt: skip
 TestSite = Site.TestCase

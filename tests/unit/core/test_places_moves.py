@@ -160,6 +160,16 @@ def test_a_source_that_is_told_of_late_is_placed_by_its_old_flavor() -> None:
     assert place_cases.held(worker) == {"source": ([], [4], False), "destination": ([GPU0], [0, 1, 2], False)}
 
 
+def test_a_move_on_one_node_that_is_told_of_late_finds_the_instance_at_its_destination() -> None:
+    worker = place_cases.a_worker()
+    worker.tell(commands.UpdateInstance(_at("h1", 1, **THERE)))
+    before = place_cases.held(worker)["instance"]
+
+    worker.tell(commands.UpdateMigration(_move("finished", dest=builders.pair("h1")), None))
+
+    assert place_cases.held(worker) == {"destination": before}
+
+
 def test_a_live_migration_claimed_twice_adds_up() -> None:
     worker = _moving(migration_type="live-migration")
     before = place_cases.held(worker)["destination"]
