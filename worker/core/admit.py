@@ -28,11 +28,13 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
         return records.account_id(self.pair.host, self.pair.node) if self.pair is not None else None
 
     def sides(self, held: tuple[records.Holding, ...]) -> tuple[records.Holding, ...]:
-        """Return those of the holdings that are claimed."""
+        """Return those of the holdings that are claimed: devices are attached where the instance is."""
         return tuple(
             holding
             for holding in held
-            if holding.account == self.account and (self.move is None or holding.side == holdings.DESTINATION)
+            if holding.account == self.account
+            and (self.move is None or holding.side == holdings.DESTINATION)
+            and (self.requests is None or holding.settled)
         )
 
 
@@ -53,7 +55,7 @@ def claim_migration(books: world.World, task: commands.Task, command: commands.C
     book = facts.take(books, task, command.instance)
     if book.deleted or not lifecycle.supersedes(move, facts.find_move(book, move.uuid)):
         return facts.answer(books, task, events.STALE, book)
-    reasons = places.contradiction(move.new_numa_topology, move.new_flavor) if move.new_flavor is not None else ()
+    reasons = places.contradiction(*places.destined(book.record, move)) if book.record is not None else ()
     ask = Ask(book.uuid, move.dest, move, command.limits, reasons)
     return _admit(books, task, facts.with_move(book, move), ask)
 
@@ -79,10 +81,11 @@ def _is_news(known: records.Attachment | None, revision: int) -> bool:
 
 def _admit(books: world.World, task: commands.Task, asked: records.Book, ask: Ask) -> events.Outcome:
     """Admit what is asked for if nothing speaks against it; a refused claim leaves no trace but its announcement."""
-    limits = ask.limits or _own_limits(books, ask.account)
-    wanted, lacks = books.draft(asked, {ask.account: limits} if ask.account is not None else {})
+    tested = books.policy.claims != claims.NONE
+    limits = {ask.account: ask.limits or _own_limits(books, ask.account)} if tested and ask.account is not None else {}
+    wanted, lacks = books.draft(asked, limits)
     claimed = ask.sides(wanted.holdings)
-    reasons = () if books.policy.claims == claims.NONE else _objections(books, wanted, lacks, ask)
+    reasons = _objections(books, wanted, lacks, ask) if tested else ()
     if not reasons:
         books.put_book(wanted, task.cause, drafted=True)
     outcome = events.Outcome(
@@ -97,9 +100,9 @@ def _admit(books: world.World, task: commands.Task, asked: records.Book, ask: As
     return outcome
 
 
-def _own_limits(books: world.World, account: str | None) -> records.Limits | None:
+def _own_limits(books: world.World, account: str) -> records.Limits | None:
     """Return the node's own ratios."""
-    speaker = books.speaker(account) if account is not None else None
+    speaker = books.speaker(account)
     if speaker is None or speaker.capacity is None:
         return None
     inventories = speaker.capacity.inventories
@@ -114,8 +117,11 @@ def _objections(
 ) -> tuple[str, ...]:
     """Return every reason against a claim; none means it is admitted."""
     if ask.pair is None:
-        where = "is on no node" if ask.move is None else "names no destination"
-        return (f"instance {ask.instance_uuid} {where}" if ask.move is None else f"the claim {where}",)
+        attached = ask.requests is not None
+        return (
+            *ask.reasons,
+            f"instance {ask.instance_uuid} is on no node" if attached else "the claim names no destination",
+        )
     speaker = books.speaker(books.account(ask.pair).id)
     if speaker is None or speaker.capacity is None or not speaker.live:
         return (f"node {ask.pair} is not reported",)

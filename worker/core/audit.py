@@ -92,18 +92,17 @@ def find_strains(books: world.World, node: records.Node, cause: commands.Cause) 
 
 def _find_unplaced(books: world.World, book: records.Book, account: str, cause: commands.Cause) -> None:
     """Give an instance what a fact could not have when it came; note what it still lacks."""
-    if not _lacks(books, book, account):
-        return
-    if _lacks(books, books.put_book(book, cause), account):
-        text = f"instance {book.uuid} has not all the CPUs, pages or devices that it asks for on {books.accounts[account].pair}"
-        speaker = books.speaker(account)
-        if speaker is not None:
-            _find(books, speaker, cause, UNPLACED_INSTANCE, text, instance_uuid=book.uuid)
-
-
-def _lacks(books: world.World, book: records.Book, account: str) -> bool:
     hardware = books.ground(account).hardware
-    return any(holding.account == account and places.lacking(book, holding, hardware) for holding in book.holdings)
+    if not places.lacking(book, account, hardware):
+        return
+    wanted, _ = books.draft(book)
+    if wanted.holdings != book.holdings:
+        books.put_book(wanted, cause, drafted=True)
+    speaker = books.speaker(account)
+    if speaker is not None and places.lacking(wanted, account, hardware):
+        where = books.accounts[account].pair
+        text = f"instance {book.uuid} has not all the CPUs, pages or devices that it asks for on {where}"
+        _find(books, speaker, cause, UNPLACED_INSTANCE, text, instance_uuid=book.uuid)
 
 
 def _find_differences(books: world.World, account: records.Account, cause: commands.Cause) -> None:

@@ -77,11 +77,14 @@ def cores(host: records.HostCell) -> tuple[frozenset[int], ...]:
 def used(hosts: Sequence[records.HostCell], placed: Iterable[records.PlacedTopology]) -> Mapping[int, CellUsage]:
     """Return what the guests use of each host cell, by its id.
 
-    Guest cells on a cell that the host does not have are left out: ``strains`` tells of them. ``pages`` has every size
-    of the cell, and any that a guest uses and the cell has lost.
+    Cells that the host does not have any more are there too while guests are on them: another cell may have their CPUs
+    now. ``pages`` has every size of the cell, and any that a guest uses and the cell has lost.
     """
     guests = by_host_cell(placed)
-    return {host.id: _usage(host, guests.get(host.id, ())) for host in hosts}
+    gone = (
+        records.HostCell(number, frozenset(), frozenset(), 0) for number in guests.keys() - {one.id for one in hosts}
+    )
+    return {host.id: _usage(host, guests.get(host.id, ())) for host in (*hosts, *gone)}
 
 
 def by_host_cell(placed: Iterable[records.PlacedTopology]) -> Mapping[int, Sequence[records.PlacedCell]]:

@@ -51,7 +51,7 @@ def held(book: records.Book) -> tuple[records.Holding, ...]:
 
 
 def _both_sides(record: records.Instance, move: records.Move) -> tuple[records.Holding, ...]:
-    settled = _settled_side(record, move)
+    settled = settled_side(record, move)
     source_consumer = record.uuid if move.migration_type == EVACUATION else move.uuid
     ends = (
         (SOURCE, move.source, source_consumer, move.old_flavor, None),
@@ -67,12 +67,17 @@ def _both_sides(record: records.Instance, move: records.Move) -> tuple[records.H
     return tuple(sides)
 
 
-def _settled_side(record: records.Instance, move: records.Move) -> str:
+def settled_side(record: records.Instance, move: records.Move) -> str:
     """Return the side of the move on which the instance's record is; on one node the flavor tells, then the source."""
     if move.source == move.dest:
         old = (move.old_flavor or record.flavor).flavorid
         return SOURCE if record.flavor.flavorid == old else DESTINATION
     return SOURCE if record.pair == move.source else DESTINATION
+
+
+def one_flavor(record: records.Instance, move: records.Move) -> bool:
+    """Whether the flavor of the instance is the same on both sides of the move."""
+    return (move.old_flavor or record.flavor).flavorid == (move.new_flavor or record.flavor).flavorid
 
 
 def _holding(

@@ -7,6 +7,7 @@ account and needs the same; a device stays until its request is detached or the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -37,6 +38,8 @@ class Hardware(msgspec.Struct, frozen=True, gc=False):
 
 
 NONE = Hardware()
+NOTHING = records.Place()
+NO_OFFER = pci_choice.offer((), ())
 
 
 class Ground(msgspec.Struct, frozen=True, gc=False):
@@ -51,11 +54,15 @@ class Ground(msgspec.Struct, frozen=True, gc=False):
 
 
 class Need(msgspec.Struct, frozen=True, gc=False):
-    """What one side of an instance is to have; requests in ``detached`` are to have nothing any more."""
+    """What one side of an instance is to have; requests in ``detached`` are to have nothing any more.
+
+    ``stays``: it is to have what it has.
+    """
 
     topology: records.GuestTopology | None = None
     requests: tuple[records.DeviceRequest, ...] = ()
     detached: frozenset[str] = frozenset()
+    stays: bool = False
 
 
 def of_report(report: records.ComputeNode) -> Hardware:
@@ -110,16 +117,19 @@ def contradiction(given: records.GuestTopology | None, flavor: records.Flavor) -
     return ()
 
 
-def requests(book: records.Book) -> tuple[records.DeviceRequest, ...]:
-    """Return the requests for devices that an instance has, its own and attached ones, less those detached."""
-    own = book.record.pci_requests if book.record is not None else ()
+def destined(record: records.Instance, move: records.Move) -> tuple[records.GuestTopology | None, records.Flavor]:
+    """Return the topology that is given for the destination of a move, if any, and the flavor there."""
+    flavor = move.new_flavor or record.flavor
+    same = flavor.flavorid == record.flavor.flavorid
+    return move.new_numa_topology or (record.numa_topology if same else None), flavor
+
+
+def requests(book: records.Book, own: Iterable[records.DeviceRequest]) -> tuple[records.DeviceRequest, ...]:
+    """Return the instance's ``own`` requests for devices and those attached to it, less the detached ones."""
     attached = (one.request for one in book.attachments if one.request is not None)
+    found = {request.request_id: request for request in (*own, *attached)}
     gone = detached(book)
-    found: dict[str, records.DeviceRequest] = {}
-    for request in (*own, *attached):
-        if request.request_id not in gone:
-            found.setdefault(request.request_id, request)
-    return tuple(found.values())
+    return tuple(request for request_id, request in found.items() if request_id not in gone)
 
 
 def detached(book: records.Book) -> frozenset[str]:
@@ -127,24 +137,20 @@ def detached(book: records.Book) -> frozenset[str]:
     return frozenset(one.request_id for one in book.attachments if one.request is None)
 
 
-def need(book: records.Book, holding: records.Holding) -> Need:
-    """Return what this side is to have."""
-    record, move = book.record, holdings.deciding_move(book)
-    if record is None:
-        return Need(detached=detached(book))
-    own = Need(topology(record.numa_topology, record.flavor), requests(book), detached(book))
-    if move is None or holding.side == holdings.INSTANCE:
+def need(book: records.Book, record: records.Instance, holding: records.Holding, *, has_place: bool) -> Need:
+    """Return what this side is to have; the source of an instance that has gone on stays as it was."""
+    move, gone = holdings.deciding_move(book), detached(book)
+    own = Need(topology(record.numa_topology, record.flavor), requests(book, record.pci_requests), gone)
+    if move is None:
         return own
-    flavor = (move.old_flavor if holding.side == holdings.SOURCE else move.new_flavor) or record.flavor
-    same = flavor.flavorid == record.flavor.flavorid
     if holding.side == holdings.SOURCE:
-        return own if holding.settled or same else Need(topology(None, flavor), (), own.detached)
-    if move.new_numa_topology is not None or not same:
-        own = msgspec.structs.replace(own, topology=topology(move.new_numa_topology, flavor))
-    if move.new_pci_requests is not None:
-        wanted = tuple(one for one in move.new_pci_requests if one.request_id not in own.detached)
-        own = msgspec.structs.replace(own, requests=wanted)
-    return own
+        flavor = move.old_flavor or record.flavor
+        if has_place and not holding.settled:
+            return Need(detached=gone, stays=True)
+        same = holding.settled or flavor.flavorid == record.flavor.flavorid
+        return own if same else Need(topology(None, flavor), (), gone)
+    wanted = own.requests if move.new_pci_requests is None else requests(book, move.new_pci_requests)
+    return Need(topology(*destined(record, move)), wanted, gone)
 
 
 def assigned(
@@ -158,30 +164,29 @@ def assigned(
     ``old`` is what was before: what it had is kept where it still serves. ``limits`` of an account hold for a place that
     is new.
     """
-    placed: list[records.Holding] = []
+    record = new.record
+    if record is None:
+        return (), {}
+    placed = [_with_place(holding, place) for holding, place in _inherited(old, new)]
     lacks = {}
-    before = {holding.side: holding for holding in old.holdings if holding.place is not None}
-    for holding in new.holdings:
-        kept = _inherited(new, holding, before)
+    for index, holding in enumerate(placed):
         here = ground(holding.account)
-        taken = here.others(new.uuid) | {
-            (new.uuid, one.side): one.place
-            for one in placed
-            if one.place is not None and one.account == holding.account
+        own = {
+            (new.uuid, other.side): other.place
+            for other in placed
+            if other is not holding and other.place is not None and other.account == holding.account
         }
-        seeker = Seeker((new.uuid, holding.side), here.hardware, taken, limits(holding.account))
-        place, reasons = seeker.place(_need(new, holding, kept), kept or records.Place(claimed=_claimed(new, holding)))
+        seeker = Seeker((new.uuid, holding.side), here.hardware, here.others(new.uuid) | own, limits(holding.account))
+        wanted = need(new, record, holding, has_place=holding.place is not None)
+        place, lacks[holding.side] = seeker.place(wanted, holding.place or NOTHING)
         if place is not None:
             place = msgspec.structs.replace(place, claimed=_claimed(new, holding))
-        placed.append(msgspec.structs.replace(holding, place=place))
-        lacks[holding.side] = reasons
+        placed[index] = _with_place(holding, place)
     return tuple(placed), lacks
 
 
-def _need(book: records.Book, holding: records.Holding, kept: records.Place | None) -> Need | None:
-    """Return what a side is to have; None leaves the source of an instance that has gone on as it was."""
-    gone_on = holding.side == holdings.SOURCE and not holding.settled
-    return None if gone_on and kept is not None else need(book, holding)
+def _with_place(holding: records.Holding, place: records.Place | None) -> records.Holding:
+    return msgspec.structs.replace(holding, place=place)
 
 
 def _claimed(book: records.Book, holding: records.Holding) -> bool:
@@ -191,26 +196,31 @@ def _claimed(book: records.Book, holding: records.Holding) -> bool:
     return live and holding.side == holdings.DESTINATION and not holding.settled
 
 
-def _inherited(
-    book: records.Book, holding: records.Holding, before: dict[str, records.Holding]
-) -> records.Place | None:
-    """Return the place that the instance had on this account and that goes on as this side's; each goes on once."""
-    for side in _predecessors(book, holding.side):
-        if side in before and before[side].account == holding.account:
-            return before.pop(side).place
-    return None
+def _inherited(old: records.Book, new: records.Book) -> Iterable[tuple[records.Holding, records.Place | None]]:
+    """Return each new holding with the place that goes on as its own.
+
+    The sides of one move keep what they had. When another move decides, or none, only the place where the instance is
+    goes on.
+    """
+    before, after = holdings.deciding_move(old), holdings.deciding_move(new)
+    if (before and before.uuid) == (after and after.uuid):
+        known = {(one.side, one.account): one.place for one in old.holdings}
+        return [(one, known.get((one.side, one.account))) for one in new.holdings]
+    heirs = sorted(new.holdings, key=lambda one: not one.settled)
+    pairs = itertools.product(heirs, _whereabouts(old, new, before))
+    heir, left = next(((heir, was) for heir, was in pairs if heir.account == was.account), (None, None))
+    return [(one, left.place if left is not None and one is heir else None) for one in new.holdings]
 
 
-def _predecessors(book: records.Book, side: str) -> Sequence[str]:
-    """Return whose place a side takes over, the likeliest first; after a move on one node its end tells."""
-    if side == holdings.SOURCE:
-        return holdings.SOURCE, holdings.INSTANCE, holdings.DESTINATION
-    if side == holdings.DESTINATION:
-        return holdings.DESTINATION, holdings.INSTANCE, holdings.SOURCE
-    move = holdings.newest_move(book)
-    well = move is not None and move.status in SUCCEEDED
-    ends = (holdings.DESTINATION, holdings.SOURCE) if well else (holdings.SOURCE, holdings.DESTINATION)
-    return holdings.INSTANCE, *ends
+def _whereabouts(old: records.Book, new: records.Book, move: records.Move | None) -> Sequence[records.Holding]:
+    """Return what was held, first of all where the instance is now; on one node with one flavor the move's end tells."""
+    if move is None or new.record is None:
+        return old.holdings
+    side = holdings.settled_side(new.record, move)
+    if move.source == move.dest and holdings.one_flavor(new.record, move):
+        ended = any(one.uuid == move.uuid and one.status in SUCCEEDED for one in new.moves)
+        side = holdings.DESTINATION if ended else holdings.SOURCE
+    return sorted(old.holdings, key=lambda one: one.side != side)
 
 
 class Seeker(msgspec.Struct, frozen=True, gc=False):
@@ -221,34 +231,53 @@ class Seeker(msgspec.Struct, frozen=True, gc=False):
     taken: Mapping[Key, records.Place]
     limits: records.Limits | None
 
-    def place(self, wanted: Need | None, kept: records.Place) -> tuple[records.Place | None, Reasons]:
+    def place(self, wanted: Need, kept: records.Place) -> tuple[records.Place | None, Reasons]:
         """Return what of ``wanted`` can be had, beginning with what is kept already, and what cannot; None is nothing."""
-        if wanted is None:
-            return kept, ()
         grants = tuple(grant for grant in kept.grants if grant.request_id not in wanted.detached)
+        if wanted.stays:
+            return _place(kept.topology, grants), ()
         missing = tuple(unserved(wanted.requests, grants))
         offered = self._offer(grants, missing)
-        found: records.PlacedTopology | fitting.Misfit | None = None
-        if wanted.topology is not None and self.hardware.cells:
-            same = kept.topology is not None and cells.same_needs(wanted.topology, kept.topology)
-            found = kept.topology if same else self._fit(wanted.topology, offered, bool(missing))
+        found = self._topology(wanted.topology, kept.topology, offered)
         if isinstance(found, fitting.Misfit):
-            return _place(None, grants), found.reasons
+            return self._rest(wanted.topology, grants, offered, found)
         chosen = pci_choice.choose(offered, self._affinity(found))
         if isinstance(chosen, pci_choice.Shortage):
             return _place(found, grants), chosen.reasons
         return _place(found, grants + chosen), ()
 
+    def _rest(
+        self,
+        wanted: records.GuestTopology | None,
+        grants: tuple[records.Grant, ...],
+        offered: pci_choice.Offer,
+        misfit: fitting.Misfit,
+    ) -> tuple[records.Place | None, Reasons]:
+        """Return what can be had where the cells do not go with the devices: the cells alone; and all that lacks."""
+        alone = self._topology(wanted, None, NO_OFFER)
+        chosen = pci_choice.choose(offered, None)
+        if not isinstance(chosen, pci_choice.Shortage):
+            reasons = misfit.reasons
+        else:
+            reasons = (alone.reasons if isinstance(alone, fitting.Misfit) else ()) + chosen.reasons
+        return _place(None if isinstance(alone, fitting.Misfit) else alone, grants), reasons
+
+    def _topology(
+        self, wanted: records.GuestTopology | None, kept: records.PlacedTopology | None, offered: pci_choice.Offer
+    ) -> records.PlacedTopology | fitting.Misfit | None:
+        """Return where the cells are: where they were while they need the same, and nowhere on a node without cells."""
+        if wanted is not None and kept is not None and cells.same_needs(wanted, kept):
+            return kept
+        return self._fit(wanted, offered) if wanted is not None and self.hardware.cells else None
+
     def _offer(self, grants: Sequence[records.Grant], missing: Sequence[records.DeviceRequest]) -> pci_choice.Offer:
         if not missing:
-            return pci_choice.offer((), ())
+            return NO_OFFER
         own = records.Place(grants=tuple(grants))
         states = pci_states.states(self.hardware.devices, granted({**self.taken, self.key: own}))
         return pci_choice.offer(pci_pools.pools(self.hardware.devices, states), missing)
 
-    def _fit(
-        self, guest: records.GuestTopology, offered: pci_choice.Offer, asks_devices: bool
-    ) -> records.PlacedTopology | fitting.Misfit:
+    def _fit(self, guest: records.GuestTopology, offered: pci_choice.Offer) -> records.PlacedTopology | fitting.Misfit:
         placed = (place.topology for place in self.taken.values() if place.topology is not None)
         usage = cells.used(self.hardware.cells, placed)
         sockets = {cell.id: cell.socket for cell in self.hardware.cells}
@@ -256,7 +285,7 @@ class Seeker(msgspec.Struct, frozen=True, gc=False):
         def accepts(chosen: frozenset[int]) -> bool:
             return pci_choice.supports(offered, pci_choice.Affinity(chosen, sockets))
 
-        ask = fitting.FitAsk(accepts, self.limits, self._free_devices(), asks_devices)
+        ask = fitting.FitAsk(accepts, self.limits, self._free_devices(), bool(offered.matches))
         return fitting.fit(guest, self.hardware.cells, usage, ask)
 
     def _free_devices(self) -> Mapping[int, int]:
@@ -297,12 +326,17 @@ def granted(places: Mapping[Key, records.Place]) -> pci.Grants:
     }
 
 
-def lacking(book: records.Book, holding: records.Holding, hardware: Hardware) -> bool:
-    """Whether a side has not all that it needs and that its node could have."""
-    place = holding.place or records.Place()
-    wanted = _need(book, holding, holding.place)
-    if wanted is None:
-        return False
+def lacking(book: records.Book, account: str, hardware: Hardware) -> bool:
+    """Whether an instance has not all that it needs on an account and that the node there could have."""
+    record = book.record
+    return record is not None and any(
+        _lacks(need(book, record, one, has_place=one.place is not None), one.place or NOTHING, hardware)
+        for one in book.holdings
+        if one.account == account
+    )
+
+
+def _lacks(wanted: Need, place: records.Place, hardware: Hardware) -> bool:
     homeless = wanted.topology is not None and place.topology is None and bool(hardware.cells)
     return homeless or any(unserved(wanted.requests, place.grants))
 

@@ -11,6 +11,7 @@ from tests import builders
 from worker.core import claims, commands, events, records
 
 SMALL, BIG = builders.SMALL, builders.BIG
+REQUESTED = f"PCI devices 8086:* (request {builders.uid(800)})"
 
 
 def _claim(uuid: str = builders.VM, **changes: Any) -> commands.ClaimInstance:
@@ -219,14 +220,12 @@ def test_under_the_policy_none_every_claim_is_accepted(host: str | None) -> None
     assert worker.used() == (SMALL if host else {})
 
 
-@pytest.mark.parametrize(("count", "accepted"), [(0, True), (1, False)])
-def test_devices_cannot_be_claimed(count: int, accepted: bool) -> None:
+@pytest.mark.parametrize("count", [0, 1])
+def test_devices_that_the_node_has_not_cannot_be_claimed(count: int) -> None:
     outcome = _worker().tell(_claim(pci_requests=(builders.a_request(count),)))
 
-    assert (outcome.outcome == events.ACCEPTED) is accepted
-    assert outcome.reason == (
-        None if accepted else "PCI devices: asked 1, available 0 (this version keeps no device accounts)"
-    )
+    assert outcome.outcome == (events.REFUSED if count else events.ACCEPTED)
+    assert outcome.reason == (f"{REQUESTED}: asked 1, available 0" if count else None)
 
 
 def test_a_claim_is_announced_with_what_was_asked_and_given() -> None:
@@ -318,18 +317,22 @@ def test_a_move_older_than_a_known_one_is_refused() -> None:
     assert [move.uuid for move in worker.store.books[builders.VM].moves] == [builders.uid(901)]
 
 
-def test_a_move_that_asks_for_devices_is_refused() -> None:
+def test_a_move_that_asks_for_devices_that_are_not_there_is_refused() -> None:
     outcome = _worker().tell(_move_claim(new_pci_requests=(builders.a_request(2),)))
 
-    assert outcome.reason == "PCI devices: asked 2, available 0 (this version keeps no device accounts)"
+    assert outcome.reason == f"{REQUESTED}: asked 2, available 0"
 
 
 @pytest.mark.parametrize(
-    ("count", "reason"),
-    [(0, "no device is asked for"), (3, "PCI devices: asked 3, available 0 (this version keeps no device accounts)")],
+    ("known", "count", "reason"),
+    [
+        (True, 3, f"{REQUESTED}: asked 3, available 0"),
+        (True, 0, "no device is asked for"),
+        (False, 3, f"instance {builders.VM} is on no node"),
+        (False, 0, f"no device is asked for; instance {builders.VM} is on no node"),
+    ],
 )
-@pytest.mark.parametrize("known", [False, True])
-def test_devices_cannot_be_attached(count: int, reason: str, known: bool) -> None:
+def test_devices_that_are_not_there_cannot_be_attached(known: bool, count: int, reason: str) -> None:
     worker = _worker()
     if known:
         worker.tell(_claim())
@@ -347,11 +350,5 @@ def test_devices_of_a_deleted_instance_are_stale() -> None:
     worker.tell(commands.DeleteInstance(builders.VM, 1))
 
     outcome = worker.tell(commands.AttachDevices(builders.VM, (builders.a_request(),), 1))
-
-    assert outcome.outcome == events.STALE
-
-
-def test_devices_that_are_not_attached_cannot_be_detached() -> None:
-    outcome = _worker().tell(commands.DetachDevices(builders.VM, (builders.uid(800),), 1))
 
     assert outcome.outcome == events.STALE
