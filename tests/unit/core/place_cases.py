@@ -115,12 +115,13 @@ def kinds(worker: builders.Worker) -> list[tuple[str, str | None]]:
 
 def states(worker: builders.Worker, host: str = "h1") -> dict[str, str]:
     """Return the state of every device of a host."""
-    ground = _ground(worker.store, builders.account_of(host))
+    ground = ground_of(worker.store, builders.account_of(host))
     found = pci_states.states(ground.hardware.devices, places.granted(ground.places))
     return {address: state.status for address, state in found.items()}
 
 
-def _ground(store: unit_of_work.Store, account: str) -> places.Ground:
+def ground_of(store: unit_of_work.Store, account: str) -> places.Ground:
+    """Return what an account has and who has it, from the books alone."""
     seen = histories.loaded(store)
     books = unit_of_work.Books(store, [])
     seen.add_places(books.hardware_of(store.nodes), books.places_on([account]))
@@ -130,7 +131,7 @@ def _ground(store: unit_of_work.Store, account: str) -> places.Ground:
 def check_places(store: unit_of_work.Store, changed: Sequence[str] = ()) -> None:
     """Hold what must be so of every account; ``changed`` are those whose cells changed under their guests."""
     for account in store.accounts:
-        ground = _ground(store, account)
+        ground = ground_of(store, account)
         _check_devices(ground)
         _check_cells(ground, strained=account in changed)
         _check_ledger(store, account, ground)

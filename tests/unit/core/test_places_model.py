@@ -87,10 +87,11 @@ class Site(stateful.RuleBasedStateMachine):
         if outcome.outcome == events.ACCEPTED and not isinstance(order, commands.ClaimMigration):
             uuid = order.instance.uuid if isinstance(order, commands.ClaimInstance) else order.instance_uuid  # type: ignore[union-attr]
             assert outcome.account is not None
+            hardware = place_cases.ground_of(self.worker.store, outcome.account).hardware
             settled = msgspec.structs.replace(
                 after[uuid], holdings=tuple(one for one in after[uuid].holdings if one.settled)
             )
-            assert not places.lacking(settled, outcome.account, places.Hardware(place_cases.CELLS))
+            assert not places.lacking(settled, outcome.account, hardware)
 
     def next(self) -> int:
         """Return a revision that is newer than all before."""
