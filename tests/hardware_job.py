@@ -153,6 +153,7 @@ class HardwareJob:
         assert self.shown(stand) == before
         answer = stand.conductor.call("claim_instance", instance=pinned(2), limits=None)
         assert answer["outcome"] == "refused"
+        assert "asked 2, available 1" in answer["reason"]
         stand.conductor.call("delete_instance", instance_uuid=plain.uid(1), revision=9)
         assert stand.conductor.call("claim_instance", instance=pinned(2, 2), limits=None)["outcome"] == "accepted"
 

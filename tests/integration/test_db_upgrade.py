@@ -155,6 +155,6 @@ def test_the_step_can_be_taken_back_with_rows_in_the_tables(bind: sa.Engine) -> 
     schema.sync(bind)
 
     assert taken_back == "0001"
-    assert held_devices(bind) == []
+    assert held_devices(bind) == [(ADDRESS, builders.VM)]
     (sheet,) = reading.sheets(bind, [builders.NODE])
     assert sheet.account.used == HELD

@@ -6,6 +6,7 @@ Revises: 0001
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,7 +33,7 @@ def _ascii(length: int) -> sa.types.TypeEngine[Any]:
 
 
 def upgrade() -> None:
-    """Add them; what is held so far has no place."""
+    """Add them; what is held so far has no place, unless this step was taken back in between: then bodies know."""
     op.add_column("holdings", sa.Column("place", TEXT, nullable=True))
     op.create_table(
         "devices_held",
@@ -44,6 +45,25 @@ def upgrade() -> None:
         **SETTINGS,
     )
     op.create_index("ix_devices_held_instance_uuid", "devices_held", ["instance_uuid"])
+    _fill()
+
+
+def _fill() -> None:
+    """Copy the places that bodies have."""
+    connection = op.get_bind()
+    bodies = connection.execute(sa.text("SELECT uuid, body FROM instances WHERE body LIKE '%\"grants\"%'")).all()
+    put = sa.text("UPDATE holdings SET place = :place WHERE instance_uuid = :uuid AND side = :side")
+    held = sa.text(
+        "INSERT INTO devices_held (account_id, address, instance_uuid, request_id) VALUES (:account, :address, :uuid, :id)"
+    )
+    for uuid, body in bodies:
+        for holding in json.loads(body)["holdings"]:
+            place = holding.get("place")
+            if place:
+                connection.execute(put, {"place": json.dumps(place), "uuid": uuid, "side": holding["side"]})
+            for grant in place["grants"] if place else ():
+                of = {"address": grant["address"], "id": grant["request_id"], "uuid": uuid}
+                connection.execute(held, {"account": holding["account"], **of})
 
 
 def downgrade() -> None:
