@@ -67,6 +67,6 @@ def _fill() -> None:
 
 
 def downgrade() -> None:
-    """Drop them; what was given out is forgotten."""
+    """Drop them; the bodies keep what was given out."""
     op.drop_table("devices_held")
     op.drop_column("holdings", "place")
