@@ -208,6 +208,8 @@ def test_a_type_without_a_rule_cannot_be_used() -> None:
 
     with pytest.raises(NotImplementedError):
         Anything().coerce(None, "thing", "x")
+    with pytest.raises(NotImplementedError):
+        Anything().typed(limits.DEFAULT)
 
 
 def test_a_dict_has_text_keys_unless_it_says_otherwise() -> None:

@@ -108,3 +108,9 @@ def test_sets_left_out_are_empty_lists_either_way() -> None:
 @pytest.mark.parametrize("cls", [instances.Instance, migrations.Migration, flavors.Flavor, claims.Limits])
 def test_what_the_many_casts_are_made_of_goes_the_short_way(cls: type[ovo.VersionedObject]) -> None:
     assert _short(cls, wire.of(cls)) is not None
+
+
+def test_the_long_way_spells_moments_out() -> None:
+    primitive = wire.of(migrations.Migration, created_at="2026-01-02T05:04:05+02:00")
+
+    assert _long(migrations.Migration, primitive).data.created_at == "2026-01-02T03:04:05.000000+00:00"
