@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import oslo_messaging
@@ -12,7 +12,7 @@ import pytest
 from oslo_config import cfg
 
 from tests import bus_sides, services
-from worker import errors, interfaces
+from worker import errors, interfaces, steps
 from worker.bus import connect
 
 pytestmark = pytest.mark.rabbitmq
@@ -24,12 +24,6 @@ def telling(conf: cfg.ConfigOpts) -> Iterator[interfaces.Publisher]:
     made.open()
     yield made
     made.close()
-
-
-@pytest.fixture
-def threads() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        yield pool
 
 
 def _frames(count: int) -> list[interfaces.Frame]:
@@ -111,14 +105,33 @@ def test_an_idle_publisher_that_was_cut_off_connects_again_by_itself(
     _wait_for_depth(conf, "stocktake_notifications.info", 3)
 
 
-def test_a_publisher_cut_off_at_work_counts_only_what_is_confirmed(
-    telling: Any, conf: cfg.ConfigOpts, vhost_url: str, threads: Any
-) -> None:
-    frames = _frames(60_000)  # some seconds of work, for a cut that comes after one or two
-    cutting = threads.submit(services.rabbitmqctl, "close_all_connections", "-p", vhost_url.rsplit("/", 1)[1], "test")
+@contextlib.contextmanager
+def _at_write(number: int, act: Callable[[], None]) -> Iterator[None]:
+    """Do something once so many pieces are written to the broker."""
+    written = []
 
-    confirmed = telling.publish(frames)
-    cutting.result(timeout=60)
+    def reached(step: str) -> None:
+        written.extend([step] if step == steps.WRITTEN else [])
+        if step == steps.WRITTEN and len(written) == number:
+            act()
+
+    nobody, steps.WATCH.reached = steps.WATCH.reached, reached
+    try:
+        yield
+    finally:
+        steps.WATCH.reached = nobody
+
+
+def test_a_publisher_cut_off_at_work_counts_only_what_is_confirmed(
+    telling: Any, conf: cfg.ConfigOpts, vhost_url: str
+) -> None:
+    frames = _frames(3000)
+
+    def cut() -> None:
+        services.rabbitmqctl("close_all_connections", "-p", vhost_url.rsplit("/", 1)[1], "test")
+
+    with _at_write(20, cut):
+        confirmed = telling.publish(frames)
     with pytest.raises(errors.BusUnavailable, match="not open"):
         telling.publish(frames)
     telling.open()
