@@ -51,6 +51,8 @@ FINDING_KINDS = (
     "missing_instance",
     "numa_strained",
     "overdue_move",
+    "provider_conflict",
+    "provider_strained",
     "recount_differs",
     "removed_node_in_use",
     "superseded_move",

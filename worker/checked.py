@@ -16,7 +16,7 @@ import msgspec
 
 from objects import exceptions, fields, reading
 from worker import errors
-from worker.core import pci, records, strains, usage
+from worker.core import node_tree, pci, records, strains, usage
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
@@ -149,9 +149,10 @@ def compute_node(of: Any) -> records.ComputeNode:
 
 
 def _check_hardware(report: records.ComputeNode) -> None:
-    """Refuse cells and devices that cannot be; raises Malformed for the first fault."""
+    """Refuse cells, devices and providers that cannot be; raises Malformed for the first fault."""
     faults = [(f"node.numa_topology.{path}", text) for path, text in strains.faults(report.numa_topology or ())]
     faults += [(f"node.{path}", text) for path, text in pci.faults(report.pci_devices)]
+    faults += [(f"node.{path}", text) for path, text in node_tree.faults(report)]
     for path, text in faults:
         raise errors.Malformed(f"{path}: {text}", field=path)
 

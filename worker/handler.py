@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from worker import errors, interfaces, steps
-from worker.core import announce, claims, commands, decide, events, lifecycle, places, records, world
+from worker.core import announce, claims, commands, decide, events, lifecycle, node_tree, places, records, world
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -168,7 +168,7 @@ def _inspected(orders: Sequence[commands.Command], into: world.World) -> set[str
     for order in orders:
         if isinstance(order, commands.AuditNode):
             pair = into.node(order.node_uuid).pair
-        elif isinstance(order, commands.ReportNode) and order.digest != into.node(order.node.uuid).digest:
+        elif isinstance(order, commands.ReportNode) and into.digest(order) != into.node(order.node.uuid).digest:
             pair = order.node.pair
         else:
             continue
@@ -183,13 +183,23 @@ def load_pairs(
     into: world.World,
     node_uuids: frozenset[str] = frozenset(),
 ) -> None:
-    """Read the accounts of these pairs and of all books in the world, locked, then the nodes of these and by uuid."""
+    """Read the accounts of these pairs and of all books in the world, locked, then the nodes of these and by uuid.
+
+    Where a node has providers below its root, who has what is read as well: their figures are sums of that.
+    """
     pairs |= {pair for book in into.books.values() for pair in pairs_of(book)}
     held = {holding.account for book in into.books.values() for holding in book.holdings}
     named = {account_of(pair) for pair in pairs}
     if pairs or held:
         into.add(accounts=books.accounts(pairs, held - named))
         into.add(nodes=books.nodes(node_uuids, into.accounts.keys()))
+    trees = {account for account in into.accounts if any(map(_branches, into.nodes_of(account)))}
+    if trees:
+        into.add_places({}, books.places_on(trees))
+
+
+def _branches(node: records.Node) -> bool:
+    return node.capacity is not None and bool(node.capacity.children)
 
 
 def pairs_of(book: records.Book) -> set[records.Pair]:
@@ -208,11 +218,19 @@ def _crowded(orders: Sequence[commands.Command], into: world.World) -> set[str]:
             pairs.add(into.node(order.node_uuid).pair)
         elif isinstance(order, commands.ReportNode):
             known, pair = into.node(order.node.uuid), order.node.pair
-            if known.pair != pair or len(into.nodes_of(account_of(pair))) > 1:
+            if known.pair != pair or len(into.nodes_of(account_of(pair))) > 1 or _grows(order, into):
                 pairs |= {known.pair, pair}
         elif isinstance(order, commands.RemoveNode):
             pairs.add(into.node(order.node_uuid).pair)
     return {account_of(pair) for pair in pairs if pair is not None}
+
+
+def _grows(order: commands.ReportNode, into: world.World) -> bool:
+    """Whether a report may change what is below the node's root, and so where what is held there belongs."""
+    known = into.node(order.node.uuid)
+    return into.digest(order) != known.digest and (
+        _branches(known) or node_tree.branches(into.policy.trees, order.node)
+    )
 
 
 def account_of(pair: records.Pair) -> str:

@@ -130,16 +130,15 @@ def standing(unit: interfaces.UnitOfWork, pairs: Sequence[records.Pair], now: in
 
 
 def _snapshots(books: world.World, pairs: Sequence[records.Pair]) -> tuple[events.ProviderChanged, ...]:
-    return tuple(one for pair in pairs if (one := _snapshot(books, pair)) is not None)
+    return tuple(one for pair in pairs for one in _snapshots_of(books, pair))
 
 
-def _snapshot(books: world.World, pair: records.Pair) -> events.ProviderChanged | None:
+def _snapshots_of(books: world.World, pair: records.Pair) -> Iterator[events.ProviderChanged]:
     account = books.account(pair)
     node = books.speaker(account.id)
-    seen = None if node is None else providers.view(node, account)
-    if node is None or seen is None:
-        return None
-    return events.ProviderChanged(events.EXISTS, node, node.generation, pair.host, seen, {}, ())
+    if node is not None:
+        for seen in providers.views(node, account, books.places_on(account.id)):
+            yield events.ProviderChanged(events.EXISTS, node, node.generation, pair.host, seen, {}, ())
 
 
 def quietly(turn: Callable[[], None]) -> None:

@@ -86,9 +86,9 @@ Written = tuple[str, str, str, Any, dict[str, Any]]
 def _provider(event: events.ProviderChanged, now: int) -> Written:
     node, seen = event.node, event.view
     data = {
-        "uuid": node.uuid,
+        "uuid": node.uuid if seen.parent_uuid is None else seen.uuid,
         "name": seen.name,
-        "parent_provider_uuid": None,
+        "parent_provider_uuid": seen.parent_uuid,
         "root_provider_uuid": node.uuid,
         "node_uuid": node.uuid,
         "generation": event.generation,
@@ -183,7 +183,6 @@ def node_usage(
     live = node is not None and node.live
     capacity = node.capacity if node is not None and live else None
     shown = report if live else None
-    inventories = capacity.inventories if capacity is not None else {}
     reserved = providers.reserved(node)
     held = _held(account.used)
     memory_mb_used = reserved.get(resources.MEMORY_MB, 0) + held[resources.MEMORY_MB]
@@ -202,7 +201,7 @@ def node_usage(
         "reserved_host_cpus": reserved.get(resources.VCPU, 0),
         "reserved_host_memory_mb": reserved.get(resources.MEMORY_MB, 0),
         "reserved_host_disk_mb": _reserved_disk_mb(shown),
-        "usages": _usages(inventories, account),
+        "usages": _usages(*providers.over_the_tree(node, account, there.values())),
         "vcpus_used": reserved.get(resources.VCPU, 0) + held[resources.VCPU] + held[resources.PCPU],
         "memory_mb_used": memory_mb_used,
         "local_gb_used": local_gb_used,
@@ -231,13 +230,18 @@ def _held(used: resources.Amounts) -> dict[str, int]:
     return {name: used.get(name, 0) for name in names}
 
 
-def _usages(inventories: Mapping[str, records.Inventory], account: records.Account) -> dict[str, dict[str, int]]:
-    result = {}
-    for name in sorted({*inventories, *account.used}):
-        used, settled = account.used.get(name, 0), account.settled.get(name, 0)
-        capacity = inventories[name].capacity if name in inventories else 0
-        result[name] = {"used": used, "settled": settled, "in_move": used - settled, "capacity": capacity}
-    return result
+def _usages(
+    capacities: Mapping[str, int], used: resources.Amounts, settled: resources.Amounts
+) -> dict[str, dict[str, int]]:
+    return {
+        name: {
+            "used": used.get(name, 0),
+            "settled": settled.get(name, 0),
+            "in_move": used.get(name, 0) - settled.get(name, 0),
+            "capacity": capacities.get(name, 0),
+        }
+        for name in sorted({*capacities, *used})
+    }
 
 
 def _stats(node: records.Node | None, account: records.Account) -> dict[str, int]:
@@ -288,14 +292,14 @@ def _overdue(book: records.Book, move: records.Move, now: int, policy: claims.Po
 
 
 def _instance_allocations(book: records.Book, provider_uuid: Naming) -> dict[str, dict[str, dict[str, int]]]:
-    result: dict[str, dict[str, dict[str, int]]] = {}
-    for account in dict.fromkeys(holding.account for holding in book.holdings):
-        settled = holdings.settled_on(book.holdings, account)
-        amounts = holdings.amounts_on(book.holdings, account)
-        result[provider_uuid(account)] = {
-            name: {"amount": amount, "settled": settled.get(name, 0)} for name, amount in amounts.items()
+    settled = holdings.by_provider((one for one in book.holdings if one.settled), provider_uuid)
+    return {
+        uuid: {
+            name: {"amount": amount, "settled": settled.get(uuid, resources.NOTHING).get(name, 0)}
+            for name, amount in amounts.items()
         }
-    return result
+        for uuid, amounts in holdings.by_provider(book.holdings, provider_uuid).items()
+    }
 
 
 def _move_usage(book: records.Book, move: records.Move, provider_uuid: Naming, overdue: bool) -> dict[str, Any]:
@@ -303,7 +307,8 @@ def _move_usage(book: records.Book, move: records.Move, provider_uuid: Naming, o
     sides: dict[str, dict[str, dict[str, int]]] = {holdings.SOURCE: {}, holdings.DESTINATION: {}}
     for holding in book.holdings if decides else ():
         if holding.side in sides:
-            sides[holding.side][provider_uuid(holding.account)] = dict(holding.amounts)
+            held = holdings.by_provider((holding,), provider_uuid)
+            sides[holding.side] = {uuid: dict(amounts) for uuid, amounts in held.items()}
     return {
         "uuid": move.uuid,
         "instance_uuid": book.uuid,

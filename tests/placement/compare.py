@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+from collections.abc import Iterator
 from typing import Any
 from urllib import parse
 
@@ -44,37 +45,47 @@ class Api:
 def differences(url: str, bind: sa.Engine, but_for: str = "") -> list[str]:
     """Return one line for each thing in which Placement is not equal to our accounts.
 
-    Compared are the set of providers, names, inventories, traits (ours are all there), usages, and what each consumer
+    Compared are the set of providers, names, parents, inventories, traits (ours are all there), usages, and what each consumer
     holds, its type and project. Whatever else is in Placement counts as a difference as well, ``but_for`` one provider.
     """
-    ours = {view[0]: view for sheet in nodes.sheets(bind) if (view := _ours(bind, sheet)) is not None}
+    ours = {seen.uuid: (seen, held) for sheet in nodes.sheets(bind) for seen, held in _ours(bind, sheet)}
     with contextlib.closing(Api(url)) as api:
         theirs = {one["uuid"]: one for one in api.get("/resource_providers")["resource_providers"]}
         theirs.pop(but_for, None)
         found = [f"provider {uuid}: only in Placement" for uuid in sorted(theirs.keys() - ours.keys())]
         found += [f"provider {uuid}: missing in Placement" for uuid in sorted(ours.keys() - theirs.keys())]
         for uuid in sorted(ours.keys() & theirs.keys()):
-            _, seen, held = ours[uuid]
+            seen, held = ours[uuid]
             found += _provider(api, theirs[uuid], seen, held)
-        return found + _types(api, bind, {consumer for _, _, held in ours.values() for consumer in held})
+        return found + _types(api, bind, {consumer for _, held in ours.values() for consumer in held})
 
 
 Held = dict[str, dict[str, int]]
 
 
-def _ours(bind: sa.Engine, sheet: reading.Sheet) -> tuple[str, providers.View, Held] | None:
-    seen = None if sheet.node is None else providers.view(sheet.node, sheet.account)
-    if sheet.node is None or seen is None or not sheet.speaks:
-        return None
-    held: dict[str, resources.Amounts] = {}
+def _ours(bind: sa.Engine, sheet: reading.Sheet) -> Iterator[tuple[providers.View, Held]]:
+    """Yield every provider of a node with what each consumer holds there, counted holding by holding."""
+    if sheet.node is None or not sheet.speaks:
+        return
+    held: dict[tuple[str, str], resources.Amounts] = {}
     for _, holding in reading.holdings(bind, sheet.account.id):
-        held[holding.consumer] = resources.add(held.get(holding.consumer, {}), holding.amounts)
-    return sheet.node.uuid, seen, {consumer: dict(amounts) for consumer, amounts in held.items() if amounts}
+        left = holding.amounts
+        for share in holding.place.shares if holding.place is not None else ():
+            here = {share.resource_class: share.amount}
+            left = left if share.device is not None else resources.subtract(left, here)
+            key = share.provider_uuid, holding.consumer
+            held[key] = resources.add(held.get(key, {}), here)
+        key = sheet.node.uuid, holding.consumer
+        held[key] = resources.add(held.get(key, {}), left)
+    for seen in providers.views(sheet.node, sheet.account, sheet.places.values()):
+        own = {consumer: dict(amounts) for (uuid, consumer), amounts in held.items() if uuid == seen.uuid and amounts}
+        yield seen, own
 
 
 def _provider(api: Api, theirs: dict[str, Any], seen: providers.View, held: Held) -> list[str]:
     at = f"/resource_providers/{theirs['uuid']}"
     pairs: list[tuple[str, Any, Any]] = [("name", seen.name, theirs["name"])]
+    pairs.append(("parent", seen.parent_uuid, theirs["parent_provider_uuid"]))
     pairs.append(("inventories", _inventories(seen), api.get(f"{at}/inventories")["inventories"]))
     pairs.append(("traits", [], sorted({*seen.traits} - {*api.get(f"{at}/traits")["traits"]})))
     used = {name: amount for name, amount in api.get(f"{at}/usages")["usages"].items() if amount}

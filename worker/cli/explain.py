@@ -21,7 +21,14 @@ RESERVED = "reserved"
 CAPACITY = "capacity"
 DEVICES = "devices"
 CELLS = "cells"
-_FIGURES = {RESERVED: RESERVED, CAPACITY: CAPACITY, places.DEVICE: DEVICES, places.CELL: CELLS}
+SHARES = "shares"
+_FIGURES = {
+    RESERVED: RESERVED,
+    CAPACITY: CAPACITY,
+    places.DEVICE: DEVICES,
+    places.CELL: CELLS,
+    places.SHARE: SHARES,
+}
 """Kinds of entries that are figures of their own; all others change what is held."""
 TRIES = 5
 """How often a ledger that grows while it is read is read again."""
@@ -204,10 +211,10 @@ def _given(held: Iterable[records.Place]) -> dict[str, resources.Amounts]:
 
 
 def _change(line: reading.Line, running: resources.Amounts) -> tuple[object, object]:
-    """Return delta and sum as columns; of cells, which have many figures, the sums of those that changed."""
+    """Return delta and sum as columns; of cells and shares, which have many figures, the sums of those that changed."""
     if line.kind == places.DEVICE:
         return hardware.AddressChanges(line.amounts), hardware.Addresses(running)
-    if line.kind == places.CELL:
+    if line.kind in {places.CELL, places.SHARE}:
         running = {name: running.get(name, 0) for name in line.amounts}
     return bars.Changes(line.amounts), bars.Amounts(running)
 

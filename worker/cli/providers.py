@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from objects import exceptions
 from worker import errors, maintenance, mapping, wiring
-from worker.cli import bars, commands, database, lookup, nodes
-from worker.core import providers, records
+from worker.cli import bars, commands, database, failures, lookup, nodes
+from worker.core import holdings, providers, records
 from worker.db import reading, relay_store, unit_of_work
 
 TRIES = 5
@@ -23,7 +23,7 @@ class List(commands.Lister):
     def take_action(self, _: argparse.Namespace) -> commands.Listed:
         """Read them all."""
         with database.opened(self.conf) as bind:
-            seen = [provider for sheet in nodes.sheets(bind) if (provider := _provider(sheet)) is not None]
+            seen = [provider for sheet in nodes.sheets(bind) for provider in _providers(sheet)]
         return COLUMNS, [self._row(provider) for provider in seen]
 
     def _row(self, provider: dict[str, Any]) -> list[Any]:
@@ -43,15 +43,12 @@ class Show(commands.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> commands.Shown:
         """Read it."""
         with database.opened(self.conf) as bind:
-            sheet = lookup.node(bind, parsed_args.provider)
-            provider = _provider(sheet)
+            sheet, provider = _found(bind, parsed_args.provider)
             held = reading.holdings(bind, sheet.account.id) if sheet.speaks else []
-        if provider is None:
-            raise exceptions.NotFound(f"provider {parsed_args.provider} is not known: no node reports it")
         provider["usages"] = bars.Bars(_with_capacity(provider), self.glyphs)
         for name in ("inventories", "traits"):
             provider[name] = bars.Lines(provider[name])
-        provider["consumers"] = bars.Lines(_consumers(held))
+        provider["consumers"] = bars.Lines(_consumers(held, provider))
         return tuple(provider), tuple(provider.values())
 
 
@@ -89,22 +86,47 @@ def _announce(bind: sa.Engine, pairs: list[records.Pair]) -> int:
     return count
 
 
-def _provider(sheet: reading.Sheet) -> dict[str, Any] | None:
-    """Return the root provider of a node, or None for a pair that has none."""
-    seen = None if sheet.node is None else providers.view(sheet.node, sheet.account)
-    if sheet.node is None or seen is None:
-        return None
-    return {
-        "uuid": sheet.node.uuid,
-        "name": seen.name,
-        "parent_provider_uuid": None,
-        "root_provider_uuid": sheet.node.uuid,
-        "generation": sheet.node.generation,
-        "sequence": sheet.node.sequence,
-        "inventories": {name: mapping.inventory(one) for name, one in seen.inventories.items()},
-        "usages": providers.usages(seen),
-        "traits": list(seen.traits),
-    }
+def _providers(sheet: reading.Sheet) -> list[dict[str, Any]]:
+    """Return the providers of a node, the root first; none for a pair that has none."""
+    node = sheet.node
+    if node is None:
+        return []
+    return [
+        {
+            "uuid": seen.uuid,
+            "name": seen.name,
+            "parent_provider_uuid": seen.parent_uuid,
+            "root_provider_uuid": node.uuid,
+            "generation": node.generation,
+            "sequence": node.sequence,
+            "inventories": {name: mapping.inventory(one) for name, one in seen.inventories.items()},
+            "usages": providers.usages(seen),
+            "traits": list(seen.traits),
+        }
+        for seen in providers.views(node, sheet.account, sheet.places.values())
+    ]
+
+
+def _found(bind: sa.Engine, name: str) -> tuple[reading.Sheet, dict[str, Any]]:
+    """Return the node and the provider of a uuid or a name; raises NotFound, or Refused for a name of several."""
+    try:
+        sheet = lookup.node(bind, name)
+    except exceptions.NotFound:
+        wanted = lookup.as_uuid(name) or name
+        found = [
+            (sheet, provider)
+            for sheet in nodes.sheets(bind)
+            for provider in _providers(sheet)
+            if wanted in {provider["uuid"], provider["name"]}
+        ]
+    else:
+        found = [(sheet, provider) for provider in _providers(sheet)[:1]]
+    if not found:
+        raise exceptions.NotFound(f"provider {name} is not known: no node reports it")
+    if len(found) > 1:
+        uuids = ", ".join(provider["uuid"] for _, provider in found[: lookup.SHOWN])
+        raise failures.Refused(f"provider {name} is not one but {len(found)}; say which by its uuid: {uuids}")
+    return found[0]
 
 
 def _with_capacity(provider: dict[str, Any]) -> dict[str, dict[str, int]]:
@@ -112,11 +134,11 @@ def _with_capacity(provider: dict[str, Any]) -> dict[str, dict[str, int]]:
     return {name: {**one, "capacity": capacities.get(name, 0)} for name, one in provider["usages"].items()}
 
 
-def _consumers(held: list[tuple[str, records.Holding]]) -> dict[str, dict[str, int]]:
+def _consumers(held: list[tuple[str, records.Holding]], provider: dict[str, Any]) -> dict[str, dict[str, int]]:
     """Return consumer to resource class to amount."""
-    found: dict[str, dict[str, int]] = {}
-    for _, holding in held:
-        amounts = found.setdefault(holding.consumer, {})
-        for name, amount in holding.amounts.items():
-            amounts[name] = amounts.get(name, 0) + amount
+    found = {}
+    for consumer, own in holdings.of_consumers(holding for _, holding in held).items():
+        amounts = holdings.by_provider(own, lambda _: provider["root_provider_uuid"]).get(provider["uuid"])
+        if amounts:
+            found[consumer] = dict(amounts)
     return found

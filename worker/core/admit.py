@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from worker.core import claims, commands, events, facts, holdings, lifecycle, places, records, resources, world
+from worker.core import claims, commands, events, facts, holdings, lifecycle, places, records, resources, shares, world
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
@@ -82,8 +82,7 @@ def _is_news(known: records.Attachment | None, revision: int) -> bool:
 def _admit(books: world.World, task: commands.Task, asked: records.Book, ask: Ask) -> events.Outcome:
     """Admit what is asked for if nothing speaks against it; a refused claim leaves no trace but its announcement."""
     tested = books.policy.claims != claims.NONE
-    limits = {ask.account: ask.limits or _own_limits(books, ask.account)} if tested and ask.account is not None else {}
-    wanted, lacks = books.draft(asked, limits)
+    wanted, lacks = books.draft(asked, _terms(books, asked, ask) if tested else None)
     claimed = ask.sides(wanted.holdings)
     reasons = _objections(books, wanted, lacks, ask) if tested else ()
     if not reasons:
@@ -98,6 +97,19 @@ def _admit(books: world.World, task: commands.Task, asked: records.Book, ask: As
     )
     _announce(books, task, ask, outcome, claimed)
     return outcome
+
+
+def _terms(books: world.World, asked: records.Book, ask: Ask) -> shares.Terms | None:
+    """Return how the claim is tested; more devices for an instance ask for no class."""
+    if ask.account is None:
+        return None
+    extra = asked.record.resources if asked.record is not None else resources.NOTHING
+    return shares.Terms(
+        ask.account,
+        ask.limits or _own_limits(books, ask.account),
+        lambda holding: ask.requests is None and bool(ask.sides((holding,))),
+        lambda amounts: claims.tested(books.policy, amounts, extra),
+    )
 
 
 def _own_limits(books: world.World, account: str) -> records.Limits | None:
@@ -141,9 +153,12 @@ def _shortages(books: world.World, wanted: records.Book, new: tuple[records.Hold
     record = wanted.record
     extra = record.resources if record is not None else resources.NOTHING
     others = resources.subtract(account.used, holdings.amounts_on(books.book(wanted.uuid).holdings, account.id))
+    others = resources.subtract(others, shares.elsewhere(books.ground(account.id).others(wanted.uuid).values()))
     there = (holding for holding in wanted.holdings if holding.account == account.id)
-    kept = resources.total(holding.amounts for holding in there if holding not in new)
-    asked = claims.tested(books.policy, resources.total(holding.amounts for holding in new), extra)
+    kept = resources.total(holdings.on_root(holding) for holding in there if holding not in new)
+    asked = claims.tested(books.policy, resources.total(map(holdings.on_root, new)), extra)
+    below = shares.offered(speaker.capacity)  # what of these is asked of the root yet has been refused by the children
+    asked = {name: amount for name, amount in asked.items() if name not in below}
     return claims.lacking(speaker.capacity.inventories, others, kept, asked)
 
 
@@ -175,8 +190,7 @@ def _granted(books: world.World, book: records.Book, given: records.Place) -> di
 
 def allocations(books: world.World, book: records.Book) -> dict[str, resources.Amounts]:
     """Return what the instance holds, by provider."""
-    accounts = dict.fromkeys(holding.account for holding in book.holdings)
-    return {books.provider_uuid(account): holdings.amounts_on(book.holdings, account) for account in accounts}
+    return holdings.by_provider(book.holdings, books.provider_uuid)
 
 
 def _announce(

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from worker.core import commands, events, holdings, lifecycle, pci, places, records, resources, stats, strains, world
+from worker.core import (
+    commands,
+    events,
+    holdings,
+    lifecycle,
+    pci,
+    places,
+    providers,
+    records,
+    resources,
+    stats,
+    strains,
+    world,
+)
 
 UNKNOWN_INSTANCE = "unknown_instance"
 MISSING_INSTANCE = "missing_instance"
@@ -17,6 +32,8 @@ DEVICE_MISSING = "device_missing"
 DEVICE_DIFFERS = "device_differs"
 NUMA_STRAINED = "numa_strained"
 UNPLACED_INSTANCE = "unplaced_instance"
+PROVIDER_CONFLICT = "provider_conflict"
+PROVIDER_STRAINED = "provider_strained"
 
 AHEAD = 3_600_000_000
 """A sender's clock may be so far ahead, in microseconds."""
@@ -73,6 +90,24 @@ def find_leftovers(books: world.World, node: records.Node, cause: commands.Cause
         _find(books, node, cause, REMOVED_NODE_IN_USE, f"{node.pair} was removed, but {amounts} are held there")
 
 
+def find_troubles(books: world.World, node: records.Node, cause: commands.Cause, troubles: Iterable[str]) -> None:
+    """Note what of a node's providers does not go together and was left out."""
+    for text in troubles:
+        _find(books, node, cause, PROVIDER_CONFLICT, f"{node.pair}: {text}")
+
+
+def _find_crowded(books: world.World, node: records.Node, account: records.Account, cause: commands.Cause) -> None:
+    """Note what is held below the root beyond what a provider there can give: facts are not asked whether they fit."""
+    capacities = {child.uuid: child.inventories for child in node.capacity.children} if node.capacity else {}
+    for view in providers.views(node, account, books.places_on(account.id))[1:]:
+        for name, used in sorted(view.used.items()):
+            inventory = capacities[view.uuid].get(name)
+            capacity = inventory.capacity if inventory is not None else 0
+            if used > capacity:
+                text = f"{node.pair}: provider {view.name} can give {capacity} {name}, {used} are held of it"
+                _find(books, node, cause, PROVIDER_STRAINED, text)
+
+
 def find_strains(books: world.World, node: records.Node, cause: commands.Cause) -> None:
     """Note what is held of the node's cells and devices and is not there any more, or not as it was: nobody loses it."""
     if node.pair is None or not node.live:
@@ -88,6 +123,7 @@ def find_strains(books: world.World, node: records.Node, cause: commands.Cause) 
     placed = [place.topology for place in ground.places.values() if place.topology is not None]
     for text in strains.strains(ground.hardware.cells, placed):
         _find(books, node, cause, NUMA_STRAINED, f"{node.pair}: {text}")
+    _find_crowded(books, node, books.account(node.pair), cause)
 
 
 def _find_unplaced(books: world.World, book: records.Book, account: str, cause: commands.Cause) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from worker.core import records, resources
+from worker.core import node_tree, records, resources
 
 ALL = "all"
 LOCAL = "local"
@@ -17,12 +17,13 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     """What the operator decided; durations in microseconds.
 
     ``claims``: ``all`` tests every class, ``local`` only what no flavor says (Placement has decided on the rest),
-    ``none`` nothing at all.
+    ``none`` nothing at all. ``trees`` are the rules for what is below the nodes' root providers.
     """
 
     claims: str = ALL
     audit_grace: int = 60_000_000
     migration_deadline: int = 86_400_000_000
+    trees: node_tree.Rules = node_tree.Rules()
 
 
 def lacking(
@@ -41,13 +42,14 @@ def lacking(
         asked = wanted[name]
         inventory = inventories.get(name)
         taken = used_by_others.get(name, 0) + kept.get(name, 0)
-        reason = _shortage(inventory, taken, asked)
+        reason = shortage(inventory, taken, asked)
         if reason:
             reasons.append(f"{name}: asked {asked}, {reason}")
     return tuple(reasons)
 
 
-def _shortage(inventory: records.Inventory | None, taken: int, asked: int) -> str | None:
+def shortage(inventory: records.Inventory | None, taken: int, asked: int) -> str | None:
+    """Return why an inventory of which so much is taken cannot give what is asked, or None."""
     if inventory is None:
         return "available 0 (the node has none)"
     if taken + asked > inventory.capacity:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from worker.core import admit, audit, commands, events, facts, lifecycle, places, providers, records, world
+from worker.core import admit, audit, commands, events, facts, lifecycle, node_tree, places, records, world
 
 Rule = Callable[[world.World, commands.Task, Any], events.Outcome]
 
@@ -32,11 +32,13 @@ def report_node(books: world.World, task: commands.Task, command: commands.Repor
     if report.revision <= node.revision:
         return events.Outcome(events.STALE, task.message_id, node_uuid=node.uuid)
     changed = msgspec.structs.replace(_with_disabled(node, report.disabled, report.revision), revision=report.revision)
-    news = command.digest != node.digest
+    news = books.digest(command) != node.digest
+    troubles: tuple[str, ...] = ()
     if news:
-        changed = _with_report(changed, command)
+        changed, troubles = _with_report(books, changed, command)
     books.put_node(changed, task.cause, report if news else None)
     if news:
+        audit.find_troubles(books, changed, task.cause, troubles)
         audit.find_strains(books, changed, task.cause)
     if node.pair != changed.pair:
         audit.find_rivals(books, changed, books.account(report.pair), task.cause)
@@ -44,9 +46,17 @@ def report_node(books: world.World, task: commands.Task, command: commands.Repor
     return events.Outcome(word, task.message_id, node_uuid=node.uuid)
 
 
-def _with_report(node: records.Node, command: commands.ReportNode) -> records.Node:
+def _with_report(
+    books: world.World, node: records.Node, command: commands.ReportNode
+) -> tuple[records.Node, tuple[str, ...]]:
+    """Return the node with what the report says it has, and what of its providers cannot be."""
     report = command.node
-    return msgspec.structs.replace(node, pair=report.pair, capacity=providers.capacity(report), digest=command.digest)
+    before = node.capacity.children if node.capacity is not None else ()
+    there = books.places_on(books.account(report.pair).id) if before else ()
+    held = {share.provider_uuid for place in there for share in place.shares}
+    grown = node_tree.grown(report, books.policy.trees, before, held)
+    changed = msgspec.structs.replace(node, pair=report.pair, capacity=grown.capacity, digest=books.digest(command))
+    return changed, grown.troubles
 
 
 def _with_disabled(node: records.Node, disabled: bool, revision: int) -> records.Node:

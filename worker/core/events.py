@@ -92,7 +92,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of the ledger: by how much one message changed one figure of one account.
 
     ``kind`` is holding, reserved (what the host keeps for itself), capacity (what the node has), recount, or what is
-    given out one by one: device (by address), cell (by NUMA cell and figure).
+    given out one by one: device (by address), cell (by NUMA cell and figure), share (by child provider and class).
     """
 
     kind: str

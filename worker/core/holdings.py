@@ -6,6 +6,8 @@ takes from an account.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from worker.core import lifecycle, records, resources, usage
 
 INSTANCE = "instance"
@@ -94,6 +96,40 @@ def amounts_on(holdings: tuple[records.Holding, ...], account: str) -> resources
 def settled_on(holdings: tuple[records.Holding, ...], account: str) -> resources.Amounts:
     """Return the part of what these holdings take from one account that is settled."""
     return resources.total(holding.amounts for holding in holdings if holding.account == account and holding.settled)
+
+
+def on_children(holding: records.Holding, *, devices: bool = True) -> dict[str, resources.Amounts]:
+    """Return what a holding has on other providers than the root; without ``devices`` only the part of its amounts."""
+    found: dict[str, resources.Amounts] = {}
+    for share in holding.place.shares if holding.place is not None else ():
+        if devices or share.device is None:
+            name, there = share.resource_class, found.get(share.provider_uuid, resources.NOTHING)
+            found[share.provider_uuid] = {**there, name: there.get(name, 0) + share.amount}
+    return found
+
+
+def on_root(holding: records.Holding) -> resources.Amounts:
+    """Return what a holding has on the root provider: its amounts less what is elsewhere."""
+    if holding.place is None or not holding.place.shares:
+        return holding.amounts
+    return resources.subtract(holding.amounts, resources.total(on_children(holding, devices=False).values()))
+
+
+def by_provider(held: Iterable[records.Holding], root: Callable[[str], str] = str) -> dict[str, resources.Amounts]:
+    """Return provider uuid -> amounts; ``root`` names the root provider of an account, which is told in any case."""
+    result: dict[str, resources.Amounts] = {}
+    for holding in held:
+        for uuid, amounts in ((root(holding.account), on_root(holding)), *on_children(holding).items()):
+            result[uuid] = resources.add(result.get(uuid, resources.NOTHING), amounts)
+    return result
+
+
+def of_consumers(held: Iterable[records.Holding]) -> dict[str, tuple[records.Holding, ...]]:
+    """Return consumer -> its holdings."""
+    result: dict[str, tuple[records.Holding, ...]] = {}
+    for holding in held:
+        result[holding.consumer] = (*result.get(holding.consumer, ()), holding)
+    return result
 
 
 def by_consumer(holdings: tuple[records.Holding, ...]) -> dict[str, dict[str, resources.Amounts]]:

@@ -21,8 +21,9 @@ ASKING = frozenset({numa.NODES, numa.PAGE_SIZE, numa.PERSISTENT_MEMORY, "resourc
 
 DEVICE = "device"
 CELL = "cell"
-KINDS = (DEVICE, CELL)
-"""Kinds of ledger entries for what is given out one by one."""
+SHARE = "share"
+KINDS = (DEVICE, CELL, SHARE)
+"""Kinds of ledger entries for what is given out one by one, and for what is on other providers than the root."""
 
 Key = tuple[str, str]
 """Whose place it is: the instance's uuid and the side."""
@@ -92,9 +93,18 @@ def concerns(book: records.Book) -> bool:
     return (
         (record is not None and asked_by(record))
         or bool(book.attachments)
-        or any(holding.place is not None for holding in book.holdings)
+        or any(_is_given(holding.place) for holding in book.holdings)
         or any(map(asked_by_move, book.moves))
     )
+
+
+def _bare(place: records.Place | None) -> records.Place | None:
+    """Return a place without its shares, which are another step's; None if nothing is left."""
+    return _place(place.topology, place.grants) if place is not None else None
+
+
+def _is_given(place: records.Place | None) -> bool:
+    return place is not None and bool(place.topology or place.grants)
 
 
 def topology(given: records.GuestTopology | None, flavor: records.Flavor) -> records.GuestTopology | None:
@@ -167,7 +177,7 @@ def assigned(
     record = new.record
     if record is None:
         return (), {}
-    placed = [_with_place(holding, place) for holding, place in _inherited(old, new)]
+    placed = [_with_place(holding, _bare(place)) for holding, place in inherited(old, new)]
     lacks = {}
     for index, holding in enumerate(placed):
         here = ground(holding.account)
@@ -196,7 +206,7 @@ def _claimed(book: records.Book, holding: records.Holding) -> bool:
     return live and holding.side == holdings.DESTINATION and not holding.settled
 
 
-def _inherited(old: records.Book, new: records.Book) -> Iterable[tuple[records.Holding, records.Place | None]]:
+def inherited(old: records.Book, new: records.Book) -> list[tuple[records.Holding, records.Place | None]]:
     """Return each new holding with the place that goes on as its own.
 
     The sides of one move keep what they had. When another move decides, or none, only the place where the instance is
@@ -330,7 +340,7 @@ def lacking(book: records.Book, account: str, hardware: Hardware) -> bool:
     """Whether an instance has not all that it needs on an account and that the node there could have."""
     record = book.record
     return record is not None and any(
-        _lacks(need(book, record, one, has_place=one.place is not None), one.place or NOTHING, hardware)
+        _lacks(need(book, record, one, has_place=_is_given(one.place)), one.place or NOTHING, hardware)
         for one in book.holdings
         if one.account == account
     )
@@ -342,7 +352,10 @@ def _lacks(wanted: Need, place: records.Place, hardware: Hardware) -> bool:
 
 
 def figures(place: records.Place) -> dict[str, dict[str, int]]:
-    """Return what a place takes, by kind of ledger entry: ``device`` by address, ``cell`` by cell and figure."""
+    """Return what a place takes, by kind of ledger entry.
+
+    ``device`` is by address, ``cell`` by cell and figure, ``share`` by PROVIDER_UUID:CLASS.
+    """
     taken: dict[str, int] = {}
     for cell in place.topology.cells if place.topology is not None else ():
         pages = (
@@ -354,7 +367,11 @@ def figures(place: records.Place) -> dict[str, dict[str, int]]:
         for name, amount in (own | pages).items():
             if amount:
                 taken[f"cell_{cell.id}_{name}"] = taken.get(f"cell_{cell.id}_{name}", 0) + amount
-    return {DEVICE: {grant.address: 1 for grant in place.grants}, CELL: taken}
+    shared: dict[str, int] = {}
+    for share in place.shares:
+        name = f"{share.provider_uuid}:{share.resource_class}"
+        shared[name] = shared.get(name, 0) + share.amount
+    return {DEVICE: {grant.address: 1 for grant in place.grants}, CELL: taken, SHARE: shared}
 
 
 def plain_topology(place: records.Place | None) -> dict[str, object] | None:

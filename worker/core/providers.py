@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,13 +17,15 @@ DISABLED = "COMPUTE_STATUS_DISABLED"
 
 
 class View(msgspec.Struct, frozen=True, gc=False):
-    """What the world outside sees of one node's root provider."""
+    """What the world outside sees of one provider of a node; without ``parent_uuid`` it is the root."""
 
     name: str
     inventories: Mapping[str, records.Inventory]
     traits: tuple[str, ...]
     used: resources.Amounts
     settled: resources.Amounts
+    uuid: str = ""
+    parent_uuid: str | None = None
 
 
 def capacity(report: records.ComputeNode) -> records.Capacity:
@@ -76,15 +78,75 @@ def totals(node: records.Node | None) -> resources.Amounts:
     return {name: inventory.total for name, inventory in node.capacity.inventories.items() if inventory.total}
 
 
-def view(node: records.Node, account: records.Account | None) -> View | None:
-    """Return the root provider of a node that speaks for the account, or None while there is none.
+def views(node: records.Node, account: records.Account | None, there: Iterable[records.Place] = ()) -> tuple[View, ...]:
+    """Return the providers of a node that speaks for the account, parents first: the root, then what is below it.
 
-    There is one while the node is reported, and after its removal as long as something is held there.
+    There are some while the node is reported, and after its removal as long as something is held there: the root, and
+    those children on or below which something is. So are those that the newest report lacks. ``there`` are the places
+    on the account.
     """
-    if account is None or node.capacity is None or not (node.live or account.used):
-        return None
-    inventories = node.capacity.inventories if node.live else {}
-    return View(str(account.pair.node), inventories, traits(node), account.used, account.settled)
+    if account is None or node.capacity is None:
+        return ()
+    found = [share for place in there for share in place.shares]
+    if not (node.live or account.used or found):
+        return ()
+    away = [share for share in found if share.device is None]
+    root = View(
+        str(account.pair.node),
+        node.capacity.inventories if node.live else {},
+        traits(node),
+        resources.subtract(account.used, _sum(away)),
+        resources.subtract(account.settled, _sum(share for share in away if share.settled)),
+        node.uuid,
+    )
+    return (root, *_below(node, node.capacity.children, found))
+
+
+def _below(node: records.Node, children: Sequence[records.Child], found: Sequence[records.Share]) -> Iterator[View]:
+    """Yield the children that are there, parents first."""
+    held: dict[str, list[records.Share]] = {}
+    for share in found:
+        held.setdefault(share.provider_uuid, []).append(share)
+    needed: set[str] = set()
+    for child in reversed(children):
+        if child.uuid in held or child.uuid in needed or (node.live and not child.gone):
+            needed |= {child.uuid, child.parent_uuid}
+    for child in children:
+        if child.uuid in needed:
+            own = held.get(child.uuid, [])
+            yield View(
+                child.name,
+                child.inventories if node.live else {},
+                child.traits,
+                _sum(own),
+                _sum(share for share in own if share.settled),
+                child.uuid,
+                child.parent_uuid,
+            )
+
+
+def _sum(found: Iterable[records.Share]) -> resources.Amounts:
+    return resources.total({share.resource_class: share.amount} for share in found)
+
+
+def _inventories(known: records.Capacity) -> Iterator[Mapping[str, records.Inventory]]:
+    yield known.inventories
+    for child in known.children:
+        yield child.inventories
+
+
+def over_the_tree(
+    node: records.Node | None, account: records.Account, there: Iterable[records.Place]
+) -> tuple[dict[str, int], resources.Amounts, resources.Amounts]:
+    """Return capacity, used and settled of every class, summed over all providers of a node."""
+    capacities: dict[str, int] = {}
+    known = node.capacity if node is not None and node.live else None
+    for inventories in _inventories(known) if known is not None else ():
+        for name, inventory in inventories.items():
+            capacities[name] = capacities.get(name, 0) + inventory.capacity
+    devices = [share for place in there for share in place.shares if share.device is not None]
+    used = resources.add(account.used, _sum(devices))
+    return capacities, used, resources.add(account.settled, _sum(share for share in devices if share.settled))
 
 
 def traits(node: records.Node) -> tuple[str, ...]:

@@ -152,15 +152,32 @@ class PlacedTopology(msgspec.Struct, frozen=True, gc=False):
     emulator_threads_policy: str | None = None
 
 
+class Share(msgspec.Struct, frozen=True, gc=False):
+    """How much of one class a holding has on a provider below the root; ``settled`` as the holding is.
+
+    With a ``device`` it is what that PCI device counts there, besides the holding's amounts; without, it is all that the
+    holding has of the class. ``chosen``: a claim found room for it there, and there it stays.
+    """
+
+    provider_uuid: str
+    resource_class: str
+    amount: int
+    settled: bool
+    device: str | None = None
+    chosen: bool = False
+
+
 class Place(msgspec.Struct, frozen=True, gc=False):
     """What a holding has of the things that are given out one by one: CPUs and pages of cells, and PCI devices.
 
-    ``claimed``: the devices are promised to a guest that is still elsewhere.
+    ``claimed``: the devices are promised to a guest that is still elsewhere. ``shares``: what is on other providers than
+    the root.
     """
 
     topology: PlacedTopology | None = None
     grants: tuple[Grant, ...] = ()
     claimed: bool = False
+    shares: tuple[Share, ...] = ()
 
 
 class ChildProvider(msgspec.Struct, frozen=True, gc=False):
@@ -168,7 +185,7 @@ class ChildProvider(msgspec.Struct, frozen=True, gc=False):
 
     uuid: str
     name: str
-    parent_provider_uuid: str | None
+    parent_provider_uuid: str
     inventories: Mapping[str, Inventory]
     traits: tuple[str, ...]
 
@@ -305,8 +322,24 @@ class Book(msgspec.Struct, frozen=True, gc=False):
     generation: int = 0
 
 
+class Child(msgspec.Struct, frozen=True, gc=False):
+    """A provider below the root. ``devices`` are the addresses of PCI devices, each of which counts 1 of ``device_class``.
+
+    ``gone``: the newest report has it no more; it is there only as long as something is held on it or below it.
+    """
+
+    uuid: str
+    name: str
+    parent_uuid: str
+    inventories: Mapping[str, Inventory]
+    traits: tuple[str, ...]
+    devices: tuple[str, ...] = ()
+    device_class: str | None = None
+    gone: bool = False
+
+
 class Capacity(msgspec.Struct, frozen=True, gc=False):
-    """What a report says a node has, reduced to what the hot path needs."""
+    """What a report says a node has, reduced to what the hot path needs; ``children`` with parents first."""
 
     vcpus: int
     memory_mb: int
@@ -315,6 +348,7 @@ class Capacity(msgspec.Struct, frozen=True, gc=False):
     traits: tuple[str, ...] = ()
     stats: Mapping[str, str] = msgspec.field(default_factory=dict)
     reserved: resources.Amounts = msgspec.field(default_factory=dict)
+    children: tuple[Child, ...] = ()
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):

@@ -7,13 +7,23 @@ into account figures and ledger entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
-from worker.core import claims, commands, events, holdings, places, providers, records, resources, stats
-
-_NO_LIMITS: Mapping[str, records.Limits | None] = {}
+from worker.core import (
+    claims,
+    commands,
+    events,
+    holdings,
+    node_tree,
+    places,
+    providers,
+    records,
+    resources,
+    shares,
+    stats,
+)
 
 
 class World:
@@ -34,6 +44,8 @@ class World:
         self.first_nodes: dict[str, records.Node] = {}
         self._hardware: dict[str, places.Hardware] = {}
         self._places: dict[str, dict[places.Key, records.Place]] = {}
+        self._first_places: dict[str, dict[places.Key, records.Place]] = {}
+        self.shared: dict[str, None] = {}
         self._causes: dict[str, dict[str, commands.Cause]] = {}
         self._by_account: dict[str, dict[str, None]] = {}
         self._first_by_account: dict[str, dict[str, None]] = {}
@@ -111,16 +123,42 @@ class World:
         hardware = self._hardware.get(speaker.uuid, places.NONE) if speaker is not None and live else places.NONE
         return places.Ground(hardware, self._places.get(account, {}))
 
+    def digest(self, order: commands.ReportNode) -> str:
+        """Return what identifies what a report makes of a node, by the rules as they are."""
+        return node_tree.digest(self.policy.trees, order.node, order.digest)
+
+    def tree(self, account: str) -> records.Capacity | None:
+        """Return what the node of an account has, or had when it was removed; None while nothing is below its root."""
+        speaker = self.speaker(account)
+        return speaker.capacity if speaker is not None and _branches(speaker) else None
+
+    def places_on(self, account: str, *, first: bool = False) -> Collection[records.Place]:
+        """Return every place on an account of which they were read, now or as the transaction began."""
+        there = self._places.get(account, {})
+        return (self._first_places.get(account, there) if first else there).values()
+
     def draft(
-        self, book: records.Book, limits: Mapping[str, records.Limits | None] = _NO_LIMITS
+        self, book: records.Book, terms: shares.Terms | None = None
     ) -> tuple[records.Book, Mapping[str, places.Reasons]]:
-        """Return the book with what the instance would hold, and by side what it could not be given."""
+        """Return the book with what the instance would hold, and by side what it could not be given.
+
+        ``terms`` are those of a claim that is tested.
+        """
         new = msgspec.structs.replace(book, holdings=holdings.held(book))
         old = self.book(book.uuid)
-        if not (places.concerns(old) or places.concerns(new)):
-            return new, {}
-        held, lacks = places.assigned(old, new, self.ground, limits.get)
-        return msgspec.structs.replace(new, holdings=held), lacks
+        lacks: Mapping[str, places.Reasons] = {}
+        if places.concerns(old) or places.concerns(new):
+            held, lacks = places.assigned(old, new, self.ground, _limits(terms))
+            new = msgspec.structs.replace(new, holdings=held)
+        if shares.concerns(old, self.tree) or shares.concerns(new, self.tree):
+            kept = [place for _, place in places.inherited(old, new)]
+            held, short = shares.assigned(new, kept, self.tree, self._others(new.uuid), terms)
+            new = msgspec.structs.replace(new, holdings=held)
+            lacks = {side: (*lacks.get(side, ()), *short.get(side, ())) for side in {**lacks, **short}}
+        return new, lacks
+
+    def _others(self, uuid: str) -> Callable[[str], Collection[records.Place]]:
+        return lambda account: self.ground(account).others(uuid).values()
 
     def put_book(self, book: records.Book, cause: commands.Cause, *, drafted: bool = False) -> records.Book:
         """Make this what is known of an instance; work out what it holds now and move the figures by the difference."""
@@ -157,6 +195,7 @@ class World:
             self._hardware[node.uuid] = places.of_report(report)
         for account, speaker in before.items():
             self._enter_standing(account, speaker, cause)
+            self._share_anew(account, speaker, cause)
             if not self.accounts[account].generation:
                 # The row is made with the report: it is what a first fact about the pair is locked by.
                 self.first_accounts.setdefault(account, self.accounts[account])
@@ -209,14 +248,41 @@ class World:
         if before == after:
             return
         there = self._places.setdefault(account, {})
+        self._first_places.setdefault(account, dict(there))
         for key in before:
             there.pop(key, None)
         there.update(after)
+        self._blame_children(account, before, after, cause)
         taken = [_taken(held.values()) for held in (before, after)]
         node_uuid = self.provider_uuid(account) if self.speaker(account) is not None else None
         for kind in places.KINDS:
             change = resources.subtract(taken[1][kind], taken[0][kind])
             self.enter(events.Entry(kind, account, node_uuid, new.uuid, change, resources.NOTHING, cause))
+
+    def _blame_children(
+        self,
+        account: str,
+        before: Mapping[places.Key, records.Place],
+        after: Mapping[places.Key, records.Place],
+        cause: commands.Cause,
+    ) -> None:
+        """Remember that a message changed what is on providers below the root."""
+        changed = {share for held in (before, after) for key, place in held.items() for share in place.shares}
+        for uuid in sorted({share.provider_uuid for share in changed}):
+            if _on(uuid, before) != _on(uuid, after):
+                self.blame(uuid, cause)
+                self.shared[account] = None
+
+    def _share_anew(self, account: str, before: records.Node | None, cause: commands.Cause) -> None:
+        """Have everybody's shares follow the tree of an account, if that has changed: all who hold something are here."""
+        after = self.speaker(account)
+        if not (_branches(before) or _branches(after)) or _same_tree(before, after):
+            return
+        for book in sorted(self.residents(account), key=lambda one: one.uuid):
+            kept = [holding.place for holding in book.holdings]
+            held, _ = shares.assigned(book, kept, self.tree, self._others(book.uuid), None)
+            if held != book.holdings:
+                self.put_book(msgspec.structs.replace(book, holdings=held), cause, drafted=True)
 
     def _count(self, old: records.Book, new: records.Book) -> None:
         before, after = stats.counted_on(old), stats.counted_on(new)
@@ -249,6 +315,24 @@ def _places_of(book: records.Book, account: str) -> dict[places.Key, records.Pla
         for holding in book.holdings
         if holding.account == account and holding.place is not None
     }
+
+
+def _on(uuid: str, held: Mapping[places.Key, records.Place]) -> set[records.Share]:
+    return {share for place in held.values() for share in place.shares if share.provider_uuid == uuid}
+
+
+def _limits(terms: shares.Terms | None) -> Callable[[str], records.Limits | None]:
+    return lambda account: terms.limits if terms is not None and terms.account == account else None
+
+
+def _branches(node: records.Node | None) -> bool:
+    return node is not None and node.capacity is not None and bool(node.capacity.children)
+
+
+def _same_tree(one: records.Node | None, other: records.Node | None) -> bool:
+    """Whether shares are the same whichever of the two speaks."""
+    trees = [node.capacity if node is not None else None for node in (one, other)]
+    return (one and one.uuid) == (other and other.uuid) and trees[0] == trees[1]
 
 
 def _taken(held: Iterable[records.Place]) -> dict[str, resources.Amounts]:

@@ -31,10 +31,12 @@ RESERVED = "reserved"
 CAPACITY = "capacity"
 DEVICES = "devices"
 CELLS = "cells"
+SHARES = "shares"
 GRANTS = "grants"
 PINS = "pins"
+STRAYS = "strays"
 
-_OWN_KINDS = {RESERVED: RESERVED, CAPACITY: CAPACITY, places.DEVICE: DEVICES, places.CELL: CELLS}
+_OWN_KINDS = {RESERVED: RESERVED, CAPACITY: CAPACITY, places.DEVICE: DEVICES, places.CELL: CELLS, places.SHARE: SHARES}
 """Kinds of ledger entries that are figures of their own; all others change what is held."""
 
 Sums = dict[str, resources.Amounts]
@@ -45,8 +47,9 @@ class Difference:
     """Two readings of one figure of one account that are not the same.
 
     ``figure`` says what is compared: used, settled, reserved, capacity, devices (by address), cells, grants (who has
-    which device for which request) or pins (how many have a CPU); ``by`` against what: holdings, ledger, instances (one
-    ``instance`` with its holdings) or guests. What is kept in the place that is asked most often is ``kept``.
+    which device for which request), pins (how many have a CPU), shares (by provider below the root and class) or strays
+    (shares that are not those of their holding's amounts or devices, of which there are none); ``by`` against what: holdings, ledger, instances (one
+    ``instance`` with its holdings), guests or tree (the providers that the node has). What is kept in the place that is asked most often is ``kept``.
     """
 
     account: str
@@ -127,19 +130,28 @@ def _of_account(account: records.Account, evidence: _Evidence) -> Iterator[Diffe
         RESERVED: providers.reserved(speaker),
         CAPACITY: providers.totals(speaker),
     }
-    places_held = {name: held.get(name, resources.NOTHING) for name in (DEVICES, CELLS)}
+    places_held = {name: held.get(name, resources.NOTHING) for name in (DEVICES, CELLS, SHARES)}
     pins = held.get(PINS, resources.NOTHING)
     yield from _compared(account.id, "holdings", (USED, SETTLED), kept, held)
     yield from _compared(account.id, "holdings", (GRANTS,), evidence.listed.get(account.id, {}), held)
     yield from _compared(account.id, "ledger", kept, kept, explained)
     yield from _compared(account.id, "ledger", places_held, places_held, explained)
+    below = _below(speaker)
+    known = {name: held_ for name, held_ in places_held[SHARES].items() if name.partition(":")[0] in below}
+    yield from _compared(account.id, "tree", (SHARES,), places_held, {SHARES: known})
+    yield from _compared(account.id, "holdings", (STRAYS,), {}, held)
     yield from _compared(account.id, "guests", (PINS,), {PINS: pins}, {PINS: dict.fromkeys(pins, 1)})
+
+
+def _below(speaker: records.Node | None) -> frozenset[str]:
+    capacity = speaker.capacity if speaker is not None else None
+    return frozenset(child.uuid for child in capacity.children) if capacity is not None else frozenset()
 
 
 def _of_instance(uuid: str, book: Iterable[records.Holding], stored: Iterable[records.Holding]) -> Iterator[Difference]:
     kept, worked_out = _sums_of((uuid, one) for one in book), _sums_of((uuid, one) for one in stored)
     for account in sorted(kept.keys() | worked_out.keys()):
-        figures = (USED, SETTLED, GRANTS, CELLS, PINS)
+        figures = (USED, SETTLED, GRANTS, CELLS, PINS, SHARES)
         for one in _compared(account, "instances", figures, kept.get(account, {}), worked_out.get(account, {})):
             yield dataclasses.replace(one, instance=uuid)
 
@@ -167,10 +179,24 @@ def _sums_of(held: Iterable[tuple[str, records.Holding]]) -> Mapping[str, Sums]:
             figures = places.figures(holding.place)
             _add(here, DEVICES, figures[places.DEVICE])
             _add(here, CELLS, figures[places.CELL])
+            _add(here, SHARES, figures[places.SHARE])
+            _add(here, STRAYS, _strays(holding, holding.place))
             _add(here, PINS, _pins(holding.place))
             for grant in holding.place.grants:
                 _add(here, GRANTS, _granted(grant.address, uuid, grant.request_id))
     return sums
+
+
+def _strays(holding: records.Holding, place: records.Place) -> resources.Amounts:
+    """Return the shares of a place that its holding does not account for."""
+    devices = {grant.address for grant in place.grants}
+    return resources.total(
+        {f"{share.provider_uuid}:{share.resource_class}": share.amount}
+        for share in place.shares
+        if share.settled != holding.settled
+        or (share.device is None and share.amount != holding.amounts.get(share.resource_class))
+        or (share.device is not None and share.device not in devices)
+    )
 
 
 def _pins(place: records.Place) -> resources.Amounts:

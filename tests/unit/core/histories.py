@@ -307,19 +307,28 @@ def check_sequences(store: unit_of_work.Store) -> None:
     assert all(node.sequence == 0 for name, node in store.nodes.items() if name not in numbers)
 
 
+def places_on(store: unit_of_work.Store, account: str) -> list[records.Place]:
+    """Return every place on an account."""
+    held = [holding for book in store.books.values() for holding in book.holdings if holding.account == account]
+    return [holding.place for holding in held if holding.place is not None]
+
+
 def check_hearer(store: unit_of_work.Store) -> None:
     """Hold that who only hears the notifications knows what providers there are and who holds what of them."""
     heard, used, held = _heard(store)
     seen = loaded(store)
     speakers = {key: node for key in seen.accounts if (node := seen.speaker(key)) is not None}
-    views = {node.uuid: providers.view(node, seen.accounts[key]) for key, node in speakers.items()}
-    assert heard == {name: view for name, view in views.items() if view is not None}
+    views = {
+        view.uuid: view
+        for key, node in speakers.items()
+        for view in providers.views(node, seen.accounts[key], places_on(store, key))
+    }
+    assert heard == views
     assert used == {name: dict(view.used) for name, view in heard.items() if view.used}
     consumers = {}
     for book in store.books.values():
-        for consumer, accounts in holdings.by_consumer(book.holdings).items():
-            amounts = {speakers[key].uuid if key in speakers else key: found for key, found in accounts.items()}
-            consumers[consumer] = amounts
+        for consumer, own in holdings.of_consumers(book.holdings).items():
+            consumers[consumer] = holdings.by_provider(own, lambda key: speakers[key].uuid if key in speakers else key)
     assert held == {consumer: amounts for consumer, amounts in consumers.items() if amounts}
 
 
@@ -330,7 +339,7 @@ def _heard(store: unit_of_work.Store) -> tuple[dict[str, Any], dict[str, Any], d
     held: dict[str, Any] = {}
     for event in store.events:
         if isinstance(event, events.ProviderChanged):
-            name = event.node.uuid
+            name = event.view.uuid
             assert (event.change == events.CREATE) == (name not in heard), event
             used[name] = resources.add(used.get(name, {}), event.delta)
             heard[name] = event.view

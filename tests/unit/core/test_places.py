@@ -287,7 +287,7 @@ def test_a_place_is_given_back_when_the_instance_leaves(order: commands.Command)
 
     assert set(place_cases.states(worker).values()) == {"available"}
     account = builders.account_of()
-    assert {entry.kind for entry in worker.store.entries if entry.account == account} >= set(places.KINDS)
+    assert {entry.kind for entry in worker.store.entries if entry.account == account} >= {places.DEVICE, places.CELL}
 
 
 def test_two_guests_of_one_batch_are_given_different_things() -> None:

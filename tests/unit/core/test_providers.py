@@ -48,7 +48,7 @@ def test_a_node_without_a_report_has_no_provider() -> None:
     node = records.Node(builders.NODE)
     account = records.Account(builders.account_of("h1"), builders.pair("h1"), used=SMALL)
 
-    assert providers.view(node, account) is None
-    assert providers.view(msgspec.structs.replace(node, capacity=providers.capacity(builders.a_node())), None) is None
+    assert providers.views(node, account) == ()
+    assert providers.views(msgspec.structs.replace(node, capacity=providers.capacity(builders.a_node())), None) == ()
     assert providers.traits(node) == ("COMPUTE_NODE", "OWNER_NOVA")
     assert providers.totals(node) == providers.reserved(node) == providers.totals(None) == {}

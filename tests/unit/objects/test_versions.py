@@ -26,7 +26,7 @@ FINGERPRINTS: dict[str, str] = {
     "Cause": "1.0-8deaeec3d73ccc53d9d548dfb86780e9",
     "ClaimPayload": "1.0-4fa1a4d66de1748a91a0f3efef97270f",
     "ComputeNode": "1.0-2346183980861d123776ae97e49e3942",
-    "FindingPayload": "1.0-0dced040d35aadaac3a97c6b7d2274ea",
+    "FindingPayload": "1.0-593cbf481b1a0b81c3afc4de63f2dac2",
     "Flavor": "1.0-cbc552220d57f4b4735c670eae9ba0b7",
     "Instance": "1.0-4fec731412717b6f6fac7dc72bce8321",
     "InstanceNUMACell": "1.0-dcae03cdc798a3325ccc3754d1ab9712",
