@@ -44,6 +44,13 @@ def test_without_a_file_the_defaults_are_ours() -> None:
     assert fresh.oslo_messaging_rabbit.rabbit_quorum_queue is True
 
 
+def test_without_a_file_devices_are_no_providers_and_files_are_looked_for_in_etc() -> None:
+    fresh = _configured()
+
+    assert fresh.pci.report_in_placement is False
+    assert fresh.compute.provider_config_location == "/etc/stocktake/provider_config/"
+
+
 def test_a_file_beats_the_defaults(write: Write) -> None:
     fresh = _configured("--config-file", write("[worker]\nclaim_policy = local\n[database]\nconnection = sqlite://\n"))
 
@@ -70,6 +77,7 @@ def test_oslo_messaging_registers_its_own_options_after_ours() -> None:
         ("[limits]\nmessage_bytes = 1\n", "[limits] message_bytes: "),
         ("[notifications]\nexists_interval = -1\n", "[notifications] exists_interval: "),
         ("[upgrade_levels]\nstocktake = auto\n", "[upgrade_levels] stocktake: "),
+        ("[pci]\nreport_in_placement = perhaps\n", "[pci] report_in_placement: "),
         ("[database]\nmax_retries = many\n", "[database] max_retries: "),
         ("[worker\n", "Failed to parse "),
     ],

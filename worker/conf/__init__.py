@@ -9,11 +9,11 @@ from oslo_config import cfg
 from oslo_log import log
 
 from worker import errors
-from worker.conf import libraries, limits, notifications, placement, upgrade_levels, worker
+from worker.conf import compute, libraries, limits, notifications, pci, placement, upgrade_levels, worker
 
 PROJECT = "stocktake"
 
-_GROUPS = (worker, limits, notifications, placement, upgrade_levels)
+_GROUPS = (worker, compute, pci, limits, notifications, placement, upgrade_levels)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
