@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from objects import exceptions, fields, reading
-from worker import errors
-from worker.core import node_tree, pci, records, strains, usage
+from worker import errors, standard_names
+from worker.core import names, node_tree, pci, records, strains, usage
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
@@ -144,8 +144,25 @@ def compute_node(of: Any) -> records.ComputeNode:
         traits=tuple(data.traits),
         providers=tuple(child_provider(one) for one in data.providers),
     )
+    _check_names(report)
     _check_hardware(report)
     return report
+
+
+def _check_names(report: records.ComputeNode) -> None:
+    """Refuse names of classes and traits that Placement would not take; raises Malformed for the first one."""
+    standard = standard_names.NAMES
+    whole: list[tuple[str, Any]] = [("node", report)]
+    whole += ((f"node.providers[{place}]", one) for place, one in enumerate(report.providers))
+    for path, of in whole:
+        for kind, found, known in (
+            ("inventories", of.inventories, standard.classes),
+            ("traits", of.traits, standard.traits),
+        ):
+            for name in found:
+                fault = names.fault(name, known)
+                if fault is not None:
+                    raise errors.Malformed(f"{path}.{kind}: {name} {fault}", field=f"{path}.{kind}")
 
 
 def _check_hardware(report: records.ComputeNode) -> None:

@@ -19,10 +19,10 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_log import log
 
-from worker import brake, engine, interfaces, maintenance, relay, service
+from worker import brake, engine, interfaces, maintenance, provider_config, relay, service, standard_names
 from worker.bus import backoff, connect, wire
 from worker.conf import limits as limit_options
-from worker.core import claims
+from worker.core import claims, node_tree
 from worker.db import engine as db_engine
 from worker.db import reading, relay_store, schema, starts, unit_of_work
 
@@ -53,19 +53,26 @@ def tune_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-def policy(conf: cfg.ConfigOpts) -> claims.Policy:
-    """Return what the operator decided on claims and audits."""
+def trees(conf: cfg.ConfigOpts) -> node_tree.Rules:
+    """Return the rules for what is below the nodes' root providers, with the provider.yaml files; raises Misconfigured."""
+    added, mark = provider_config.load(conf.compute.provider_config_location)
+    return node_tree.Rules(added, standard_names.NAMES, conf.pci.report_in_placement, mark)
+
+
+def policy(conf: cfg.ConfigOpts, rules: node_tree.Rules | None = None) -> claims.Policy:
+    """Return what the operator decided on claims, audits and, for who carries out commands, trees."""
     return claims.Policy(
         claims=conf.worker.claim_policy,
         audit_grace=conf.worker.audit_grace * SECOND,
         migration_deadline=conf.worker.migration_deadline * SECOND,
+        trees=rules or node_tree.Rules(),
     )
 
 
-def settings(conf: cfg.ConfigOpts) -> engine.Settings:
-    """Return the engine's settings as the options are now."""
+def settings(conf: cfg.ConfigOpts, rules: node_tree.Rules) -> engine.Settings:
+    """Return the engine's settings as the options are now; the rules for trees are those of the start."""
     return engine.Settings(
-        policy=policy(conf),
+        policy=policy(conf, rules),
         wire_limits=wire.Limits(conf.limits.message_bytes, conf.limits.nesting_depth),
         object_limits=limit_options.of_objects(conf),
         max_attempts=conf.worker.max_attempts,
@@ -74,13 +81,14 @@ def settings(conf: cfg.ConfigOpts) -> engine.Settings:
     )
 
 
-def batch_engine(conf: cfg.ConfigOpts, bind: sa.Engine) -> engine.Engine:
-    """Return the engine that carries out deliveries on this database."""
+def batch_engine(conf: cfg.ConfigOpts, bind: sa.Engine, rules: node_tree.Rules | None = None) -> engine.Engine:
+    """Return the engine that carries out deliveries on this database, by rules for trees that may be read already."""
+    rules = rules or trees(conf)
     return engine.Engine(
         unit_of_work=lambda: unit_of_work.UnitOfWork(bind),
         library=reading.Library(bind, lambda: policy(conf)),
         clock=clock,
-        settings=lambda: settings(conf),
+        settings=lambda: settings(conf, rules),
         starts=starts.Starts(bind, clock),
     )
 
@@ -122,7 +130,7 @@ def relay_loop(conf: cfg.ConfigOpts, bind: sa.Engine) -> relay.RelayLoop:
 class Running:
     """One worker and one relay at work in this process, on the bus and the database of ``conf``.
 
-    ``consumer`` takes the place of the bus, ``health`` is told each change of state.
+    ``consumer`` takes the place of the bus, ``health`` is told each change of state, ``rules`` are those of ``trees``.
     """
 
     def __init__(
@@ -131,12 +139,15 @@ class Running:
         bind: sa.Engine | None = None,
         consumer: interfaces.Consumer | None = None,
         health: Callable[[str], None] = lambda _: None,
+        rules: node_tree.Rules | None = None,
     ) -> None:
         self.bind = bind if bind is not None else database(conf)
         self.relay = relay_loop(conf, self.bind)
         options = conf.worker
         taken = consumer or connect.consumer(conf, options.topic, options.batch_size, options.batch_wait)
-        self.worker = service.Worker(taken, batch_engine(conf, self.bind), waiting(conf), self.relay.wake, health)
+        self.worker = service.Worker(
+            taken, batch_engine(conf, self.bind, rules), waiting(conf), self.relay.wake, health
+        )
         self.worker.brake = brake.Brake(lambda: pausing(conf))
         self._threads = (
             threading.Thread(target=self.worker.run, name="stocktake-worker", daemon=True),

@@ -17,7 +17,7 @@ from worker import conf as options
 from worker import engine, handler, interfaces, wiring
 from worker.bus import wire
 from worker.cli import main
-from worker.core import claims, commands
+from worker.core import claims, commands, node_tree
 from worker.db import schema, unit_of_work
 
 
@@ -50,7 +50,7 @@ class Desk:
             lambda: unit_of_work.UnitOfWork(self.bind),
             _NoLibrary(),
             wiring.clock,
-            lambda: wiring.settings(self.conf),
+            lambda: wiring.settings(self.conf, node_tree.Rules()),
             engine.Uncounted(),
         )
         (answer,) = taken.process([interfaces.Delivery(tag=1, body=body, **properties)])

@@ -26,6 +26,7 @@ from worker import conf as options
 from worker import errors, wiring
 from worker.bus import connect, urls
 from worker.cli import database, failures
+from worker.core import node_tree
 
 LOG = log.getLogger(__name__)
 
@@ -49,12 +50,12 @@ class Accounts(cotyledon.Service):
     name = "accounts"
     graceful_shutdown_timeout = KILL_SECONDS
 
-    def __init__(self, worker_id: types.WorkerId, conf: cfg.ConfigOpts) -> None:
+    def __init__(self, worker_id: types.WorkerId, conf: cfg.ConfigOpts, rules: node_tree.Rules) -> None:
         """Build everything; nothing is connected yet."""
         super().__init__(worker_id)
         self._conf = conf
         wiring.tune_collector()
-        self._running = wiring.Running(conf)
+        self._running = wiring.Running(conf, rules=rules)
 
     def run(self) -> None:
         """Start to work, in threads of their own."""
@@ -95,13 +96,14 @@ def run(argv: Sequence[str], conf: cfg.ConfigOpts) -> int:
         version = metadata.version("stocktake")
         options.configure(conf, argv, prog=PROG, version=version, description=DESCRIPTION, epilog=EPILOG)
         set_up_log(conf)
+        rules = wiring.trees(conf)
         check(conf)
     except errors.Misconfigured as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return failures.UNUSABLE
     conf.log_opt_values(LOG, logging.DEBUG)
     manager = cotyledon.ServiceManager(graceful_shutdown_timeout=KILL_SECONDS)
-    manager.add(Accounts, workers=conf.worker.processes, args=(conf,))
+    manager.add(Accounts, workers=conf.worker.processes, args=(conf, rules))
     manager.register_hooks(on_reload=lambda: reload(conf))
     manager.run()
     return 0

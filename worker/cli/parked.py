@@ -120,11 +120,12 @@ def replay(conf: cfg.ConfigOpts, bind: sa.Engine, message: interfaces.ParkedMess
     for header, fate in LOST.items():
         if header in message.headers:
             return _stays(bind, message, fate)
+    rules = wiring.trees(conf)
     trial = engine.Engine(
         unit_of_work=lambda: _Trial(bind),
         library=reading.Library(bind, claims.Policy),
         clock=wiring.clock,
-        settings=lambda: wiring.settings(conf),
+        settings=lambda: wiring.settings(conf, rules),
         starts=engine.Uncounted(),
     )
     try:
