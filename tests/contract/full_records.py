@@ -38,7 +38,11 @@ def a_full_place(bus: int, claimed: bool) -> records.Place:
         records.Grant(f"0000:{bus:02x}:00.1", builders.uid(800), "8086", "154d", "type-VF", 0, f"0000:{bus:02x}:00.0"),
         records.Grant(f"0000:{bus:02x}:1f.7", builders.uid(801), "10de", "1db6", "type-PCI", None, None),
     )
-    return records.Place(records.PlacedTopology((pinned, floating), "isolate"), grants, claimed)
+    shares = (
+        records.Share(builders.uid(600), "VGPU", 3, not claimed, chosen=True),
+        records.Share(builders.uid(601), "CUSTOM_PCI_8086_154D", 1, not claimed, grants[0].address),
+    )
+    return records.Place(records.PlacedTopology((pinned, floating), "isolate"), grants, claimed, shares)
 
 
 def a_full_book() -> records.Book:
@@ -88,7 +92,11 @@ def a_full_report(**changes: Any) -> records.ComputeNode:
 
 def a_full_node(**changes: Any) -> records.Node:
     inventory = records.Inventory(10, 1, 2, 8, 2, 1.5)
-    capacity = records.Capacity(8, 16384, 100, {"VCPU": inventory}, ("T",), {"a": "1"})
+    children = (
+        records.Child(builders.uid(600), "p", builders.NODE, {"VGPU": inventory}, ("T",)),
+        records.Child(builders.uid(601), "q", builders.uid(600), {}, (), ("0000:81:00.1",), "CUSTOM_X", gone=True),
+    )
+    capacity = records.Capacity(8, 16384, 100, {"VCPU": inventory}, ("T",), {"a": "1"}, {"VCPU": 1}, children)
     values: dict[str, Any] = {
         "pair": builders.pair("h1"),
         "revision": 5,

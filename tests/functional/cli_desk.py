@@ -29,6 +29,7 @@ class Desk:
         self.file.write_text(f"[database]\nconnection = sqlite:///{folder / 'books.db'}\n", encoding="utf-8")
         self._capsys = capsys
         self._worker = builders.Worker()
+        self.rules = node_tree.Rules()
         self.conf = cfg.ConfigOpts()
         options.configure(self.conf, [f"--config-file={self.file}"])
         self.bind = wiring.database(self.conf)
@@ -41,7 +42,7 @@ class Desk:
     def tell(self, *orders: commands.Command) -> Any:
         """Carry commands out in one transaction; return the outcome of the last one."""
         tasks = [builders.a_task(order, self._worker.next_id()) for order in orders]
-        policy = claims.Policy()
+        policy = claims.Policy(trees=self.rules)
         return handler.handle(handler.Batch(tasks), unit_of_work.UnitOfWork(self.bind), builders.NOW, policy)[-1]
 
     def deliver(self, body: bytes, **properties: Any) -> str:
@@ -50,7 +51,7 @@ class Desk:
             lambda: unit_of_work.UnitOfWork(self.bind),
             _NoLibrary(),
             wiring.clock,
-            lambda: wiring.settings(self.conf, node_tree.Rules()),
+            lambda: wiring.settings(self.conf, self.rules),
             engine.Uncounted(),
         )
         (answer,) = taken.process([interfaces.Delivery(tag=1, body=body, **properties)])
