@@ -43,8 +43,13 @@ def _empty(api: compare.Api) -> None:
     for one in api.get("/resource_providers")["resource_providers"]:
         for consumer in api.get(f"/resource_providers/{one['uuid']}/allocations")["allocations"]:
             api.send("DELETE", f"/allocations/{consumer}")
-    for one in api.get("/resource_providers")["resource_providers"]:
-        api.send("DELETE", f"/resource_providers/{one['uuid']}")
+    left = api.get("/resource_providers")["resource_providers"]
+    while left:
+        parents = {one["parent_provider_uuid"] for one in left}
+        for one in left:
+            if one["uuid"] not in parents:
+                api.send("DELETE", f"/resource_providers/{one['uuid']}")
+        left = [one for one in left if one["uuid"] in parents]
 
 
 def _make(api: compare.Api, uuid: str, name: str, **inventories: int) -> None:
