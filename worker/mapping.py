@@ -12,7 +12,7 @@ from typing import Any
 
 from objects import limits, payloads, primitives, usages
 from worker import interfaces, place_mapping
-from worker.core import claims, commands, events, holdings, lifecycle, places, providers, records, resources, stats
+from worker.core import cells, claims, commands, events, holdings, lifecycle, providers, records, resources, stats
 
 SERVICE = "stocktake"
 INFO = "INFO"
@@ -128,7 +128,7 @@ def _claim(event: events.ClaimDecided, now: int) -> Written:
         "requested": dict(event.requested),
         "allocations": {uuid: dict(amounts) for uuid, amounts in event.allocations.items()},
         "pci_devices": place_mapping.grants(event.place, event.node_uuid or ""),
-        "numa_topology": places.plain_topology(event.place),
+        "numa_topology": cells.plain_topology(event.place),
         "effective_at": moment(now),
     }
     event_type, priority = ("claim.accept", INFO) if event.accepted else ("claim.refuse", WARN)
@@ -271,7 +271,7 @@ def instance_usage(book: records.Book, provider_uuid: Naming, now: int, policy: 
             for holding in book.holdings
             for device in place_mapping.grants(holding.place, provider_uuid(holding.account))
         ],
-        "numa_topology": places.plain_topology(_settled_place(book)),
+        "numa_topology": cells.plain_topology(_settled_place(book)),
         "migrations": [
             _move_usage(book, move, provider_uuid, _overdue(book, move, now, policy))
             for move in sorted(book.moves, key=lambda move: (move.created_at, move.uuid))

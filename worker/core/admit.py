@@ -6,7 +6,20 @@ from collections.abc import Mapping
 
 import msgspec
 
-from worker.core import claims, commands, events, facts, holdings, lifecycle, places, records, resources, shares, world
+from worker.core import (
+    cells,
+    claims,
+    commands,
+    events,
+    facts,
+    holdings,
+    lifecycle,
+    places,
+    records,
+    resources,
+    shares,
+    world,
+)
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
@@ -184,7 +197,7 @@ def _granted(books: world.World, book: records.Book, given: records.Place) -> di
     return {
         "allocations": allocations(books, book),
         "pci_devices": [msgspec.structs.asdict(grant) for grant in given.grants],
-        "numa_topology": places.plain_topology(given),
+        "numa_topology": cells.plain_topology(given),
     }
 
 

@@ -158,3 +158,23 @@ def cpu_text(cpus: Iterable[int]) -> str:
             ranges.append((cpu, cpu))
     texts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:MOST_RANGES]]
     return ", ".join([*texts, "…"] if len(ranges) > MOST_RANGES else texts)
+
+
+def plain_topology(place: records.Place | None) -> dict[str, object] | None:
+    """Return where the cells of a guest are as plain data: sets sorted, guest CPUs as text, as JSON has them."""
+    if place is None or place.topology is None:
+        return None
+    placed = place.topology
+    return {
+        "cells": [
+            {
+                **msgspec.structs.asdict(cell),
+                "cpuset": sorted(cell.cpuset),
+                "pcpuset": sorted(cell.pcpuset),
+                "cpu_pinning": {str(guest): host for guest, host in sorted(cell.cpu_pinning.items())},
+                "cpuset_reserved": sorted(cell.cpuset_reserved),
+            }
+            for cell in placed.cells
+        ],
+        "emulator_threads_policy": placed.emulator_threads_policy,
+    }

@@ -384,23 +384,3 @@ def figures(place: records.Place) -> dict[str, dict[str, int]]:
         name = f"{share.provider_uuid}:{share.resource_class}"
         shared[name] = shared.get(name, 0) + share.amount
     return {DEVICE: {grant.address: 1 for grant in place.grants}, CELL: taken, SHARE: shared}
-
-
-def plain_topology(place: records.Place | None) -> dict[str, object] | None:
-    """Return where the cells of a guest are as plain data: sets sorted, guest CPUs as text, as JSON has them."""
-    if place is None or place.topology is None:
-        return None
-    placed = place.topology
-    return {
-        "cells": [
-            {
-                **msgspec.structs.asdict(cell),
-                "cpuset": sorted(cell.cpuset),
-                "pcpuset": sorted(cell.pcpuset),
-                "cpu_pinning": {str(guest): host for guest, host in sorted(cell.cpu_pinning.items())},
-                "cpuset_reserved": sorted(cell.cpuset_reserved),
-            }
-            for cell in placed.cells
-        ],
-        "emulator_threads_policy": placed.emulator_threads_policy,
-    }

@@ -10,7 +10,7 @@ import pytest
 
 from tests import builders
 from tests.unit.core import place_cases, tree_cases
-from worker.core import additions, commands, events, node_tree, records
+from worker.core import commands, events, records
 
 OTHER = builders.uid(2)
 THIRD = builders.uid(3)
@@ -365,39 +365,3 @@ def test_who_speaks_for_a_pair_has_its_tree() -> None:
     assert all(name.startswith("h2_") for name in theirs)
     assert all(name.startswith("h1_") for name in tree_cases.used(worker))
     tree_cases.check_trees(worker.store)
-
-
-def test_rules_that_change_make_an_unchanged_report_news() -> None:
-    gold = {"CUSTOM_GOLD": records.Inventory(3, max_unit=3)}
-    added = additions.Addition("site.yaml: providers[0]", inventories=gold, traits=("CUSTOM_FAST",))
-    worker = tree_cases.a_worker()
-    plain = tree_cases.views(worker)["h1"]
-
-    worker.policy = msgspec.structs.replace(worker.policy, trees=node_tree.Rules((added,), mark="m"))
-    worker.tell(builders.a_report(tree_cases.a_node(revision=2)))
-    more = tree_cases.views(worker)["h1"]
-    assert worker.tell(tree_cases.claim(flavor=tree_cases.a_flavor(CUSTOM_GOLD=3))).outcome == events.ACCEPTED
-    worker.policy = msgspec.structs.replace(worker.policy, trees=node_tree.Rules())
-    worker.tell(builders.a_report(tree_cases.a_node(revision=3)))
-
-    assert more.inventories == {**plain.inventories, **gold}
-    assert more.traits == (*plain.traits[:1], "CUSTOM_FAST", *plain.traits[1:])
-    less = tree_cases.views(worker)["h1"]
-    assert (less.inventories, less.traits) == (plain.inventories, plain.traits)
-    assert less.used["CUSTOM_GOLD"] == 3
-
-
-def test_an_entry_that_clashes_is_a_finding_and_nothing_of_it_counts() -> None:
-    added = additions.Addition(
-        "site.yaml: providers[1]", name="h1_gpu_a", inventories={"VGPU": records.Inventory(9)}, traits=("CUSTOM_X",)
-    )
-    worker = builders.Worker(trees=node_tree.Rules((added,), mark="m"))
-
-    worker.tell(builders.a_report(tree_cases.a_node()))
-
-    (found,) = worker.events(events.Found)
-    assert (found.kind, found.text) == (
-        "provider_conflict",
-        "h1/h1: site.yaml: providers[1]: provider h1_gpu_a has an inventory of VGPU already",
-    )
-    assert tree_cases.views(worker)["h1_gpu_a"].traits == ("CUSTOM_CHILD",)
