@@ -1,4 +1,7 @@
-"""stocktake-placement as a process, on RabbitMQ, PostgreSQL and a real Placement: killed, cut off, lied to."""
+"""stocktake-placement as a process, on RabbitMQ, PostgreSQL and a real Placement: killed, cut off, lied to.
+
+The nodes have providers below their roots that come and go, with guests on them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from urllib import parse
 
 import pytest
 
-from tests import services, stands
+from tests import services, stands, tree_sides
 from tests.acceptance import history
 from tests.acceptance import site as sites
 from tests.contract import units_of_work
@@ -110,4 +113,4 @@ def _more_requests(liar: proxy.Proxy, count: int) -> None:
 
 def _tell(conductor: stands.Conductor) -> None:
     for method, arguments in history.facts(FACTS, nodes=NODES, **LARGE):
-        conductor.cast(method, **arguments)
+        conductor.cast(method, **tree_sides.with_trees(arguments))

@@ -119,6 +119,8 @@ def _found(bind: sa.Engine, name: str) -> tuple[reading.Sheet, dict[str, Any]]:
             for provider in _providers(sheet)
             if wanted in {provider["uuid"], provider["name"]}
         ]
+        if not found:
+            raise exceptions.NotFound(f"provider {name} is not known") from None
     else:
         found = [(sheet, provider) for provider in _providers(sheet)[:1]]
     if not found:
