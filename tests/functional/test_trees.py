@@ -11,7 +11,9 @@ import pytest
 from tests import builders, invariant, plain, stands, tree_sides
 from tests.functional import cli_desk
 from tests.unit.core import devices, place_cases, tree_cases
-from worker import errors, wiring
+from worker import errors, handler, wiring
+from worker.core import claims
+from worker.db import engine, invariants, schema, unit_of_work
 
 ROOT = plain.node_uuid(1)
 GPU_A = tree_sides.child_uuid(tree_sides.GPU_A)
@@ -177,3 +179,30 @@ def test_the_ledger_explains_what_is_on_each_child(desk: cli_desk.Desk) -> None:
 
 def test_every_provider_is_announced(desk: cli_desk.Desk) -> None:
     assert desk.run("provider", "announce").strip() == "7 notifications are due"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("DELETE FROM ledger WHERE kind = 'share'", {("shares", "ledger")}),
+        ("UPDATE nodes SET capacity = replace(capacity, '\"children\":[', '\"children\":[],\"others\":[')", {("shares", "tree")}),
+        (
+            "UPDATE holdings SET place = replace(place, '\"VGPU\",\"amount\":1', '\"VGPU\",\"amount\":2')",
+            {("shares", "ledger"), ("shares", "instances"), ("strays", "holdings")},
+        ),
+        ("UPDATE holdings SET place = replace(place, '\"settled\":true', '\"settled\":false')", {("strays", "holdings")}),
+    ],
+)  # fmt: skip
+def test_shares_that_do_not_add_up_are_found(change: str, found: set[tuple[str, str]]) -> None:
+    bind = engine.of_url("sqlite://")
+    schema.sync(bind)
+    orders = (builders.a_report(tree_cases.a_node()), tree_cases.claim())
+    tasks = [builders.a_task(order) for order in orders]
+    handler.handle(handler.Batch(tasks), unit_of_work.UnitOfWork(bind), builders.NOW, claims.Policy())
+    invariant.prove(bind)
+
+    with bind.begin() as connection:
+        assert connection.exec_driver_sql(change).rowcount
+
+    assert {(one.figure, one.by) for one in invariants.differences(bind)} == found
+    bind.dispose()
