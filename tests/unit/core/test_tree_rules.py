@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests import builders
-from tests.unit.core import tree_cases
+from tests.unit.core import place_cases, tree_cases
 from worker.core import additions, events, node_tree, records
 
 GOLD = {"CUSTOM_GOLD": records.Inventory(3, max_unit=3)}
@@ -90,3 +90,49 @@ def test_an_entry_that_clashes_is_a_finding_and_nothing_of_it_counts() -> None:
         "h1/h1: site.yaml: providers[1]: provider h1_gpu_a has an inventory of VGPU already",
     )
     assert tree_cases.views(worker)["h1_gpu_a"].traits == ("CUSTOM_CHILD",)
+
+
+A, B, C = (builders.uid(number) for number in (651, 652, 653))
+ROOT = builders.uid(501)
+
+
+@pytest.mark.parametrize(
+    ("children", "faults"),
+    [
+        (((A, "a", ROOT), (B, "b", A), (C, "c", B)), ()),
+        (((A, "a", ROOT), (A, "b", ROOT)), (("providers[1].uuid", f"{A} is that of providers[0] too"),)),
+        (((ROOT, "a", ROOT),), (("providers[0].uuid", f"{ROOT} is that of node too"),)),
+        (((A, "h1", ROOT), (B, "b", ROOT), (C, "b", ROOT)), (
+            ("providers[0].name", "h1 is that of node too"), ("providers[2].name", "b is that of providers[1] too"),
+        )),
+        (((A, "a", B),), (
+            ("providers[0].parent_provider_uuid", f"{B} is neither the node nor one of its providers"),
+        )),
+        (((A, "a", B), (B, "b", A)), (
+            ("providers[0].parent_provider_uuid", f"{B} does not lead to the node {ROOT}"),
+            ("providers[1].parent_provider_uuid", f"{A} does not lead to the node {ROOT}"),
+        )),
+        (((A, "a", A),), (("providers[0].parent_provider_uuid", f"{A} does not lead to the node {ROOT}"),)),
+    ],
+)  # fmt: skip
+def test_reported_children_must_be_a_tree_below_the_node(
+    children: tuple[tuple[str, str, str], ...], faults: tuple[tuple[str, str], ...]
+) -> None:
+    found = tuple(records.ChildProvider(uuid, name, parent, {}, ()) for uuid, name, parent in children)
+
+    assert node_tree.faults(tree_cases.a_node(providers=found)) == faults
+
+
+def test_only_what_the_rules_make_of_a_report_tells_it_from_another() -> None:
+    devices = place_cases.DEVICES
+    plain, with_devices = tree_cases.a_node(providers=()), tree_cases.a_node(providers=(), pci_devices=devices)
+    marked = node_tree.Rules(mark="m")
+
+    assert node_tree.digest(node_tree.Rules(), plain, "d") == node_tree.digest(tree_cases.PCI, plain, "d") == "d"
+    assert node_tree.digest(node_tree.Rules(), with_devices, "d") == "d"
+    told = {
+        node_tree.digest(rules, report, "d")
+        for rules in (node_tree.Rules(), marked, tree_cases.PCI)
+        for report in (tree_cases.a_node(), with_devices)
+    }
+    assert len(told) == 4
