@@ -180,9 +180,10 @@ class Running:
 
 @contextlib.contextmanager
 def embedded(conf: cfg.ConfigOpts, transport_url: str = "kombu+memory://") -> Iterator[None]:
-    """Set ``conf`` to an in-memory bus and a SQLite database of its own for as long as the block lasts."""
+    """Set ``conf`` to an in-memory bus, a SQLite database of its own and no provider.yaml for as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
         conf.set_override("transport_url", transport_url)
+        conf.set_override("provider_config_location", "", group="compute")
         conf.set_override("connection", f"sqlite:///{pathlib.Path(folder) / 'stocktake.db'}", group="database")
         bind = database(conf)
         schema.sync(bind)
@@ -192,3 +193,4 @@ def embedded(conf: cfg.ConfigOpts, transport_url: str = "kombu+memory://") -> It
         finally:
             conf.clear_override("transport_url")
             conf.clear_override("connection", group="database")
+            conf.clear_override("provider_config_location", group="compute")

@@ -119,8 +119,11 @@ def by_provider(held: Iterable[records.Holding], root: Callable[[str], str] = st
     """Return provider uuid -> amounts; ``root`` names the root provider of an account, which is told in any case."""
     result: dict[str, resources.Amounts] = {}
     for holding in held:
-        for uuid, amounts in ((root(holding.account), on_root(holding)), *on_children(holding).items()):
-            result[uuid] = resources.add(result.get(uuid, resources.NOTHING), amounts)
+        parts = {root(holding.account): on_root(holding)}
+        if holding.place is not None:
+            parts |= on_children(holding)
+        for uuid, amounts in parts.items():
+            result[uuid] = resources.add(result[uuid], amounts) if uuid in result else amounts
     return result
 
 

@@ -90,15 +90,15 @@ def views(node: records.Node, account: records.Account | None, there: Iterable[r
     found = [share for place in there for share in place.shares]
     if not (node.live or account.used or found):
         return ()
-    away = [share for share in found if share.device is None]
-    root = View(
-        str(account.pair.node),
-        node.capacity.inventories if node.live else {},
-        traits(node),
-        resources.subtract(account.used, _sum(away)),
-        resources.subtract(account.settled, _sum(share for share in away if share.settled)),
-        node.uuid,
-    )
+    inventories = node.capacity.inventories if node.live else {}
+    used, settled = account.used, account.settled
+    if found:
+        away = [share for share in found if share.device is None]
+        used = resources.subtract(used, _sum(away))
+        settled = resources.subtract(settled, _sum(share for share in away if share.settled))
+    root = View(account.pair.node, inventories, traits(node), used, settled, node.uuid)
+    if not node.capacity.children:
+        return (root,)
     return (root, *_below(node, node.capacity.children, found))
 
 

@@ -38,12 +38,14 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
 
 def concerns(book: records.Book, trees: Trees) -> bool:
     """Whether something of the book's holdings is below a root, or may be."""
-    return any(
-        (holding.place is not None and (holding.place.shares or holding.place.grants))
-        or not holding.amounts.keys() <= PLAIN
-        for holding in book.holdings
-        if (holding.place is not None and holding.place.shares) or trees(holding.account) is not None
-    )
+    for holding in book.holdings:
+        place = holding.place
+        if place is not None and place.shares:
+            return True
+        asks = (place is not None and bool(place.grants)) or not PLAIN.issuperset(holding.amounts)
+        if asks and trees(holding.account) is not None:
+            return True
+    return False
 
 
 def offered(tree: records.Capacity) -> dict[str, list[records.Child]]:

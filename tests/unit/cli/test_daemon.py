@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from oslo_config import cfg
 
+from tests.functional import cli_desk
 from worker import conf as options
 from worker import errors
 from worker.cli import daemon
@@ -52,6 +53,21 @@ def test_the_help_says_what_it_is_and_what_it_needs(capsys: pytest.CaptureFixtur
     assert ended.value.code == 0
     assert daemon.DESCRIPTION in said
     assert "[database] connection are needed" in said
+
+
+@pytest.mark.usefixtures("signals_kept")
+def test_a_faulty_provider_yaml_is_refused_before_anything_is_started(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "site.yaml").write_text("meta: {}\n", encoding="utf-8")
+    file = tmp_path / "x.conf"
+    file.write_text(f"[compute]\nprovider_config_location = {tmp_path}\n", encoding="utf-8")
+
+    with cli_desk.logging_kept():
+        code = daemon.run([f"--config-file={file}"], cfg.ConfigOpts())
+
+    assert code == 2
+    assert capsys.readouterr().err.startswith(f"stocktake-worker: {tmp_path / 'site.yaml'}:")
 
 
 def test_a_database_that_does_not_fit_is_not_waited_for() -> None:
