@@ -1,0 +1,35 @@
+"""The forms of the benchmark beside the comparison of servers: each measures one thing and holds it to its target."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tests.benchmark import report, steady
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+Say = Callable[[str], None]
+
+
+def duration(text: str) -> float:
+    """Return the seconds of ``90``, ``90s``, ``30m`` or ``1h``; raises ValueError."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
+    return float(number) * UNITS[unit]
+
+
+FORMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "steady": ("a steady load for so long, such as 30m: memory and retention", {"type": duration, "metavar": "TIME"}),
+}
+
+
+def measured(name: str, value: Any, said: argparse.Namespace, say: Say) -> dict[str, Any]:
+    """Return what a form has found: figures, ``verdicts``, whether all ``passed``, the machine, and the ``lines`` to show."""
+    if name == "steady":
+        found, table = steady.measure(value, said.rate, say), steady.table
+    on = report.machine()
+    lines = [*table(found), *report.machine_lines(on)]
+    passed = all(one.passed for one in found["verdicts"])
+    told = [dataclasses.asdict(one) | {"passed": one.passed} for one in found["verdicts"]]
+    return {**found, "verdicts": told, "passed": passed, "machine": on, "lines": lines}
