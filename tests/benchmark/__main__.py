@@ -60,7 +60,9 @@ def _arguments() -> argparse.Namespace:
     others = parser.add_mutually_exclusive_group()
     for name, (words, kind) in forms.FORMS.items():
         others.add_argument(f"--{name}", help=words, **kind)
-    parser.add_argument("--rate", type=float, default=steady.RATE, help="casts a second of --steady (default %(default)g)")
+    parser.add_argument(
+        "--rate", type=float, default=steady.RATE, help="casts a second of --steady (default %(default)g)"
+    )
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all figures there")
     return parser.parse_args()
 

@@ -45,6 +45,7 @@ class Measured:
         self.site = place
         self.startup = startup
         self._worker = worker
+        self.startup_cpu = meters.seconds_of([worker.process.pid, *self.pids])
         self._url = place.database
 
     @property
@@ -83,6 +84,7 @@ class Measured:
             "memory_mib": self.memory_mib("VmHWM"),
             "retries": self.retries() - retries,
             "startup_s": self.startup,
+            "startup_cpu_s": self.startup_cpu,
         }
 
     def _used(self) -> tuple[float, ...]:

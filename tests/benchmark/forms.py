@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.benchmark import report, steady
+from tests.benchmark import growth, report, steady, storm
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 Say = Callable[[str], None]
@@ -21,6 +21,8 @@ def duration(text: str) -> float:
 
 FORMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "steady": ("a steady load for so long, such as 30m: memory and retention", {"type": duration, "metavar": "TIME"}),
+    "growth": ("the same casts on 100 nodes and on 10,000 with 300,000 instances", {"action": "store_true"}),
+    "storm": ("10,000 unchanged reports, against as many claims", {"action": "store_true"}),
 }
 
 
@@ -28,6 +30,10 @@ def measured(name: str, value: Any, said: argparse.Namespace, say: Say) -> dict[
     """Return what a form has found: figures, ``verdicts``, whether all ``passed``, the machine, and the ``lines`` to show."""
     if name == "steady":
         found, table = steady.measure(value, said.rate, say), steady.table
+    elif name == "growth":
+        found, table = growth.measured(said.rounds or growth.ROUNDS, said.casts or growth.CASTS, say), growth.table
+    elif name == "storm":
+        found, table = storm.measured(said.rounds or storm.ROUNDS, say), storm.table
     on = report.machine()
     lines = [*table(found), *report.machine_lines(on)]
     passed = all(one.passed for one in found["verdicts"])

@@ -67,6 +67,12 @@ def everything(plan: Plan, say: Callable[[str], None]) -> dict[str, list[Result]
     return results
 
 
+def line(name: str, result: Result) -> str:
+    """Return one run of the daemon as a line."""
+    used = f"CPU {result['cpu_us']:5.0f}  database {result['database_cpu_us']:5.0f}  broker {result['broker_cpu_us']:5.0f} us"
+    return f"{name:>28}: {result['rate']:7.0f} casts/s  {used}  others {result['foreign']:4.0%}"
+
+
 def counting(results: Sequence[Result]) -> Sequence[Result]:
     """Return the runs that count: those in which others left the machine to us, or all if there is none."""
     return [result for result in results if result["foreign"] <= DISTURBED] or results

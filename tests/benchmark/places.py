@@ -21,14 +21,23 @@ NOTIFICATIONS = "stocktake_notifications"
 CONFIRM_EVERY = 500
 
 
-@contextlib.contextmanager
-def database() -> Iterator[str]:
+def database() -> contextlib.AbstractContextManager[str]:
     """Lend an empty database of PostgreSQL, as a URL."""
+    return _made("")
+
+
+def copied(template: str) -> contextlib.AbstractContextManager[str]:
+    """Lend a copy of a database to which nobody is connected, as a URL."""
+    return _made(f" TEMPLATE {sa.make_url(template).database}")
+
+
+@contextlib.contextmanager
+def _made(of: str) -> Iterator[str]:
     url = sa.make_url(services.require("postgresql"))
     name = f"stocktake_benchmark_{uuid.uuid4().hex[:12]}"
     server = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}{of}")
     try:
         yield url.set(database=name).render_as_string(hide_password=False)
     finally:

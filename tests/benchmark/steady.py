@@ -131,9 +131,7 @@ def measure(seconds: float, rate: float, say: Say) -> dict[str, Any]:
     }
 
 
-def _watched(
-    daemon: daemons.Measured, sender: Sender, seconds: float, every: float, say: Say
-) -> Iterator[Sample]:
+def _watched(daemon: daemons.Measured, sender: Sender, seconds: float, every: float, say: Say) -> Iterator[Sample]:
     began, pause = time.monotonic(), threading.Event()
     sent, used = 0, meters.seconds_of(daemon.pids)
     for number in itertools.count(1):
