@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.benchmark import forms, measure, report, steady
+from tests.benchmark import forms, measure, report
 
 
 def main() -> int:
     """Return 0 after a measurement, 2 without the services for it."""
     said = _arguments()
-    form = next((name for name in forms.FORMS if getattr(said, name)), None)
-    if form is not None:
-        return _form(form, said)
+    other = next((name for name in forms.FORMS if getattr(said, name)), None)
+    if other is not None:
+        return _form(other, said)
     given = {name: getattr(said, name) for name in ("casts", "nodes", "seconds_paced", "rounds")}
     form = measure.SHORT if said.short or said.record else measure.FULL
     plan = dataclasses.replace(form, **{name: value for name, value in given.items() if value is not None})
@@ -39,7 +39,7 @@ def main() -> int:
 def _form(name: str, said: argparse.Namespace) -> int:
     """Measure one of the other forms; return 1 if a figure does not reach its target."""
     try:
-        found = forms.measured(name, getattr(said, name), said, lambda line: _say(line + "\n"))
+        found = forms.measured(name, said, lambda line: _say(line + "\n"))
     except (pytest.skip.Exception, pytest.fail.Exception) as reason:
         sys.stderr.write(f"{reason}\n")
         return 2
@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     for name, (words, kind) in forms.FORMS.items():
         others.add_argument(f"--{name}", help=words, **kind)
     parser.add_argument(
-        "--rate", type=float, default=steady.RATE, help="casts a second of --steady (default %(default)g)"
+        "--rate", type=float, default=measure.Wanted().rate, help="casts a second of --steady (default %(default)g)"
     )
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all figures there")
     return parser.parse_args()

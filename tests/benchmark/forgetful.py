@@ -16,8 +16,8 @@ def main() -> int:
     """Be the daemon."""
     purge = relay_store.RelayStore.purge
 
-    def purging(store: relay_store.RelayStore, _: int, outbox_before: int) -> int:
-        return purge(store, outbox_before, outbox_before)
+    def purging(self: relay_store.RelayStore, inbox_before: int, outbox_before: int) -> int:
+        return purge(self, max(inbox_before, outbox_before), outbox_before)
 
     relay_store.RelayStore.purge = purging  # type: ignore[method-assign]
     return daemon.main()

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import itertools
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,8 +15,6 @@ from tests import services
 from tests.benchmark import cloud, daemons, measure, places, verdicts, workload
 from worker.db import engine, invariants, schema
 
-ROUNDS = 3
-CASTS = 10_000
 SMALL = workload.Cloud(nodes=100, instances=1000)
 BIG = workload.Cloud(nodes=10_000, instances=300_000)
 GROWTH = 1.15
@@ -54,19 +51,26 @@ def cases(small: workload.Cloud, big: workload.Cloud) -> tuple[Case, ...]:
     )
 
 
-def measured(rounds: int, casts: int, say: Say, states: Sequence[workload.Cloud] = (SMALL, BIG)) -> dict[str, Any]:
+def measured(wanted: measure.Wanted, say: Say, states: Sequence[workload.Cloud] = (SMALL, BIG)) -> dict[str, Any]:
     """Measure each case in turns, every run on a copy of its state."""
     compared = cases(*states)
     runs: dict[str, list[measure.Result]] = {case.name: [] for case in compared}
     with contextlib.ExitStack() as stack:
         templates = {state: stack.enter_context(_filled(state, say)) for state in states}
-        for number, case in itertools.product(range(rounds), compared):
-            with places.copied(templates[case.state]) as url, services.rabbit_vhost() as bus:
-                with daemons.running(bus, daemons.Form(url), workload.hello()) as daemon:
-                    result = daemon.drained(bus, case.casts(casts, seed=number + 1))
+        for number, case in itertools.product(range(wanted.rounds), compared):
+            result = _run(templates[case.state], case.casts(wanted.casts, seed=number + 1))
             runs[case.name].append(result)
             say(f"{measure.line(case.name, result)}  {result['memory_mib']:.0f} MiB  start {result['startup_s']:.2f} s")
-    return {"runs": runs, "casts": casts, "verdicts": verdicts_of(runs)}
+    return {"runs": runs, "casts": wanted.casts, "verdicts": verdicts_of(runs)}
+
+
+def _run(template: str, casts: list[workload.Cast]) -> measure.Result:
+    with (
+        places.copied(template) as url,
+        services.rabbit_vhost() as bus,
+        daemons.running(bus, daemons.Form(url), workload.hello()) as daemon,
+    ):
+        return daemon.drained(bus, casts)
 
 
 @contextlib.contextmanager
@@ -94,13 +98,15 @@ def _filled(state: workload.Cloud, say: Say) -> Iterator[str]:
 def verdicts_of(runs: dict[str, list[measure.Result]]) -> list[verdicts.Verdict]:
     """Return how much more a cast costs, and what start and memory are."""
     small, *big = runs
-    found = []
-    for name in runs:
-        found += [
-            verdicts.Verdict(f"{name}: processor time of a cast, worker", measure.median(runs[name], "cpu_us"), "us"),
-            verdicts.Verdict(f"{name}: the same, database", measure.median(runs[name], "database_cpu_us"), "us"),
-            verdicts.Verdict(f"{name}: rate", measure.median(runs[name], "rate"), "casts/s"),
-        ]
+    found = [
+        verdicts.Verdict(f"{name}: {words}", measure.median(of, figure), unit)
+        for name, of in runs.items()
+        for words, figure, unit in (
+            ("processor time of a cast, worker", "cpu_us", "us"),
+            ("processor time of a cast, database", "database_cpu_us", "us"),
+            ("rate", "rate", "casts/s"),
+        )
+    ]
     for name in big:
         cost = {one: _cost(runs[one]) for one in (small, name)}
         slower = measure.median(runs[small], "rate") / measure.median(runs[name], "rate")

@@ -39,6 +39,16 @@ class Plan:
     brief: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """How much one of the other forms measures: runs of each case, casts of each run, or seconds at a steady rate."""
+
+    rounds: int = 3
+    casts: int = 10_000
+    seconds: float = 0.0
+    rate: float = 200.0
+
+
 FULL = Plan()
 SHORT = Plan(casts=6000, seconds_paced=0, brief=True)
 RECORDED = pathlib.Path(__file__).with_name("recorded.json")

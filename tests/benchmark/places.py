@@ -50,12 +50,17 @@ def _made(of: str) -> Iterator[str]:
 def prepared(nodes: int) -> Iterator[str]:
     """Lend a database with our tables in which so many nodes are reported, and nothing is due."""
     with database() as url:
-        bind = engine.of_url(url)
-        schema.sync(bind)
-        cloud.report(bind, nodes)
-        cloud.settle(bind)
-        bind.dispose()
+        prepare(url, nodes)
         yield url
+
+
+def prepare(url: str, nodes: int) -> None:
+    """Make our tables in a database and report so many nodes there."""
+    bind = engine.of_url(url)
+    schema.sync(bind)
+    cloud.report(bind, nodes)
+    cloud.settle(bind)
+    bind.dispose()
 
 
 def connect(transport_url: str) -> Any:

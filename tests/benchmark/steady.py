@@ -1,4 +1,4 @@
-"""A steady load for a long time: does the memory of the worker stay, and do inbox and outbox stay within retention?"""
+"""A steady load for a long time: the memory of the worker, and the rows of inbox and outbox, minute by minute."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from tests import services
-from tests.benchmark import daemons, meters, places, verdicts, workload
+from tests.benchmark import daemons, measure, meters, places, verdicts, workload
 from worker import wiring
 from worker.bus import topology
 from worker.db import tables
 
 NODES = 1000
-RATE = 200.0
 RETENTION = 120
 """Seconds for which marks and sent notifications are kept in this run."""
 SLACK = 75.0
@@ -104,8 +103,9 @@ class Drain(threading.Thread):
         self.heard += 1
 
 
-def measure(seconds: float, rate: float, say: Say) -> dict[str, Any]:
+def measured(wanted: measure.Wanted, say: Say) -> dict[str, Any]:
     """Send so many casts a second for so many seconds and look at the worker every minute, or 30 times in all."""
+    seconds, rate = wanted.seconds, wanted.rate
     every = min(60.0, seconds / 30)
     options = {"notifications": {"outbox_retention": RETENTION}}
     say(f"{'s':>6}{'MiB':>9}{'inbox':>9}{'oldest s':>9}{'outbox':>9}{'oldest s':>9}{'waiting':>9}{'CPU us/cast':>12}")

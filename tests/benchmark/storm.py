@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,28 +13,30 @@ from tests.benchmark import daemons, measure, places, verdicts, workload
 from worker.db import tables
 
 NODES = 10_000
-ROUNDS = 3
 FIRST = 3
 """The revision of the first storm: the second one was the daemon's first cast."""
 FASTER = 3.0
 """Times as many unchanged reports as claims a second."""
+CASTS: Mapping[str, Callable[[int], list[workload.Cast]]] = {
+    "claims": lambda number: workload.claims(NODES, NODES, seed=number),
+    "reports": lambda number: workload.reports(NODES, FIRST + number),
+}
 EFFECTS = (tables.ledger, tables.outbox)
 
 
-def measured(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+def measured(wanted: measure.Wanted, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure claims and unchanged reports in turns."""
     runs: dict[str, list[measure.Result]] = {"claims": [], "reports": []}
-    with services.rabbit_vhost() as bus, places.prepared(NODES) as database_url:
-        with daemons.running(bus, daemons.Form(database_url), workload.hello()) as daemon:
-            for number in range(rounds):
-                for name, casts in (
-                    ("claims", workload.claims(NODES, NODES, seed=number)),
-                    ("reports", workload.reports(NODES, FIRST + number)),
-                ):
-                    before = effects(daemon.site.bind)
-                    result = daemon.drained(bus, casts) | {"effects": effects(daemon.site.bind) - before}
-                    runs[name].append(result)
-                    say(measure.line(name, result))
+    with (
+        services.rabbit_vhost() as bus,
+        places.prepared(NODES) as url,
+        daemons.running(bus, daemons.Form(url), workload.hello()) as daemon,
+    ):
+        for number, (name, made) in itertools.product(range(wanted.rounds), CASTS.items()):
+            before = effects(daemon.site.bind)
+            result = daemon.drained(bus, made(number)) | {"effects": effects(daemon.site.bind) - before}
+            runs[name].append(result)
+            say(measure.line(name, result))
     return {"runs": runs, "verdicts": verdicts_of(runs)}
 
 
@@ -43,7 +46,7 @@ def effects(bind: sa.Engine) -> int:
         return sum(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in EFFECTS)
 
 
-def verdicts_of(runs: dict[str, Sequence[measure.Result]]) -> list[verdicts.Verdict]:
+def verdicts_of(runs: Mapping[str, Sequence[measure.Result]]) -> list[verdicts.Verdict]:
     """Return what the medians say."""
     rates = {name: measure.median(of, "rate") for name, of in runs.items()}
     used = {name: measure.median(of, "cpu_us") + measure.median(of, "database_cpu_us") for name, of in runs.items()}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
@@ -54,3 +56,19 @@ def drop_connections(bind: sa.Engine) -> None:
         for number in connection.scalars(others, {"db": bind.url.database}).all():
             with contextlib.suppress(Exception):
                 connection.execute(sa.text(f"KILL {int(number)}"))
+
+
+def until_somebody_waits(bind: sa.Engine) -> None:
+    """Return once a session of this database waits for a lock."""
+    waiting = {
+        "postgresql": "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+    }[bind.dialect.name]
+    turn, deadline = threading.Event(), 200
+    for _ in range(deadline):
+        with bind.connect() as connection:
+            if connection.scalar(sa.text(waiting)):
+                return
+        turn.wait(0.15)  # MariaDB refreshes what it tells of locks when nobody has asked for a tenth of a second
+    pytest.fail("nobody waits for a lock")
