@@ -23,8 +23,10 @@ RETENTION = 120
 """Seconds for which marks and sent notifications are kept in this run."""
 SLACK = 75.0
 """Seconds that a row may outlive its retention: the chores come every 60, and take their time."""
+BURST = 10_000
+"""Casts that lie in the queue at first: full batches take the most memory, and what was taken once is kept."""
 WARM_UP = 1 / 6
-"""Share of the run in which caches fill."""
+"""Share of the run, after the burst, in which caches fill."""
 CONFIRM_EVERY = 100
 SECOND = 1_000_000
 
@@ -112,8 +114,10 @@ def measured(wanted: measure.Wanted, say: Say) -> dict[str, Any]:
     with services.rabbit_vhost() as bus, places.prepared(NODES) as database_url:
         form = daemons.Form(database_url, options=options, module="tests.benchmark.forgetful")
         with daemons.running(bus, form, workload.hello()) as daemon:
-            drain = Drain(bus)
-            sender = Sender(bus, workload.stream(workload.Cloud(NODES)), rate)
+            casts = workload.stream(workload.Cloud(NODES))
+            daemon.drained(bus, list(itertools.islice(casts, BURST)))
+            say(f"{'burst':>6}{daemon.memory_mib():9.1f}")
+            drain, sender = Drain(bus), Sender(bus, casts, rate)
             drain.start()
             sender.start()
             samples = list(_watched(daemon, sender, seconds, every, say))
