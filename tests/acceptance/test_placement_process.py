@@ -99,7 +99,7 @@ def test_kills_lies_and_outages_end_in_no_difference(
     liar.share = 0.0
 
     assert compare.differences(placement.url, fed.bind) == []
-    checked = fed.run("worker.cli.main", "placement", "check")
+    checked = fed.run("worker.cli.main", "placement", "check", seconds=PATIENCE)
     assert checked.returncode == 0, checked.stdout
     assert "no difference" in checked.stdout
     assert liar.spoiled > 10
