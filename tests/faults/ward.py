@@ -27,8 +27,8 @@ from worker.db import engine as db_engine
 from worker.db import reading, relay_store, schema, starts, tables, unit_of_work
 from worker.testing import bus, faults
 
-CASTS = 40
-LIVES = 5
+CASTS = 30
+LIVES = 4
 NODES = 3
 NOW = 1_800_000_000_000_000
 POLLS = 100_000
@@ -64,12 +64,12 @@ class Feed(fake_bus.Consumer):
     """The fake bus; at each poll its queue gets a few more of what is to be sent."""
 
     def __init__(self, broker: fake_bus.Broker, bodies: Sequence[bytes], chance: random.Random) -> None:
-        super().__init__(broker, batch_size=chance.randint(1, 20))
+        super().__init__(broker, batch_size=chance.randint(2, 30))
         self._to_send = list(reversed(bodies))
         self._chance = chance
 
     def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
-        for _ in range(min(self._chance.randint(0, 15), len(self._to_send))):
+        for _ in range(min(self._chance.randint(0, 20), len(self._to_send))):
             self._broker.send(self._to_send.pop())
         return super().batch(idle)
 
