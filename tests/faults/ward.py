@@ -102,6 +102,42 @@ class Turns(bus.FaultyConsumer):
         return super().batch(idle)
 
 
+class Flaps:
+    """Whether the database goes away at a commit: before it, or after it and before it has said so."""
+
+    def __init__(self, seed: int, rate: float) -> None:
+        self._chance = random.Random(f"{seed}/database")
+        self._rate = rate
+
+    def now(self) -> bool:
+        """Draw."""
+        return self._chance.random() < self._rate / 2
+
+
+class _Flapping:
+    """A transaction of which one is not always told that it was committed."""
+
+    def __init__(self, unit: unit_of_work.UnitOfWork, flaps: Flaps) -> None:
+        self._unit = unit
+        self._flaps = flaps
+
+    def __enter__(self) -> Any:
+        entered = self._unit.__enter__()
+        self.inbox, self.books, self.ledger = entered.inbox, entered.books, entered.ledger
+        self.outbox, self.parked = entered.outbox, entered.parked
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._unit.__exit__(*error)
+
+    def commit(self) -> None:
+        if self._flaps.now():
+            raise errors.DatabaseUnavailable("the database is away")
+        self._unit.commit()
+        if self._flaps.now():
+            raise errors.DatabaseUnavailable("the database has not answered")
+
+
 @dataclasses.dataclass(frozen=True)
 class Parts:
     """What a worker is made of where it may be wrong: a test of the tests takes another one."""
@@ -125,6 +161,7 @@ class Case:
         self.sent = _with_others(history.facts(casts, plan.seed, NODES, LIVES, vcpus=chance.choice([4, 8])), chance)
         self.calls = {number for number in range(len(self.sent)) if chance.random() < 0.2}
         bodies = [self._body(number, *cast) for number, cast in enumerate(self.sent)]
+        self.flaps = Flaps(plan.seed, chance.choice([0.0, 0.0, 0.1, 0.4]))
         self.clock = fake_clock.Clock(NOW, step=1)
         self.broker = fake_bus.Broker()
         self.parts = parts
@@ -133,10 +170,11 @@ class Case:
         publisher = parts.publisher(fake_bus.Publisher(self.broker), plan)
         self.relay = relay.Relay(self.store, publisher, self.clock, "relay", lambda: (chance.randint(1, 20), 30.0))
         self.worker = service.Worker(self.consumer, self._engine(), fake_clock.Backoff(), lambda: None, lambda _: None)
+        self.worker.AGAIN = 0.0
 
     def _engine(self) -> engine.Engine:
         return engine.Engine(
-            unit_of_work=lambda: self.parts.unit(self.bind),
+            unit_of_work=lambda: _Flapping(self.parts.unit(self.bind), self.flaps),
             library=reading.Library(self.bind, lambda: self.policy),
             clock=self.clock,
             settings=lambda: engine.Settings(policy=self.policy),
@@ -265,8 +303,8 @@ def _with_others(facts: list[model.Fact], chance: random.Random) -> list[model.F
     """Return the facts with failed builds and recounts here and there."""
     for _ in range(len(facts) // 10):
         node = plain.node_uuid(chance.randrange(NODES))
-        audit = {"node_uuid": node, "instances": None, "taken_at": "2027-01-15T08:00:00.000000+00:00"}
-        failed = {"node_uuid": node, "succeeded": False}
+        audit: dict[str, Any] = {"node_uuid": node, "instances": None, "taken_at": "2027-01-15T08:00:00.000000+00:00"}
+        failed: dict[str, Any] = {"node_uuid": node, "succeeded": False}
         other: model.Fact = chance.choice([("record_build", failed), ("audit_node", audit)])
         facts.insert(chance.randint(0, len(facts)), other)
     return facts

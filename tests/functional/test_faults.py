@@ -82,7 +82,7 @@ class _Blank:
     def __init__(self, inbox: interfaces.Inbox) -> None:
         self._inbox = inbox
 
-    def seen(self, message_ids: object) -> dict[str, interfaces.Mark]:
+    def seen(self, message_ids: object) -> dict[str, interfaces.Mark]:  # noqa: ARG002 - the form of interfaces.Inbox
         return {}
 
     def add(self, marks: Sequence[interfaces.Mark], now: int) -> None:

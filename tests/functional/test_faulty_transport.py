@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import oslo_messaging
 import pytest
 
-from tests import bus_sides, stands
-from worker import listening
+from tests import bus_sides, plain, stands
+from worker import client, listening
 from worker.testing import driver, faults
 
 TOPIC = "stocktake_notifications"
@@ -199,6 +199,36 @@ def test_a_sender_is_told_of_failures_behind_which_some_have_arrived(ends: Ends)
 
     assert len(failed) == len(plan.done) > len(refused) > 0
     assert {f"e{number}" for number in failed} & set(endpoint.ids)
+
+
+def test_a_conductor_that_sends_again_what_seemed_to_fail_is_counted_once() -> None:
+    plan = faults.Faults(3, faults.Rates(refuse=0.2, lose_confirms=0.3))
+    with plan, stands.embedded() as stand:
+        transport = oslo_messaging.get_rpc_transport(stand.conf, f"{stand.conf.transport_url}?rabbit_quorum_queue=true")
+        api = client.UsageAPI(stand.conf, driver.with_faults(transport, plan))
+
+        _insist(api.report_node, plain.node(1))
+        for number in range(1, 9):
+            _insist(api.claim_instance, plain.instance(number, vm_state="building"))
+            _insist(api.update_instance, plain.instance(number, revision=2))
+        for number in range(1, 5):
+            _insist(api.delete_instance, plain.uid(number), 3)
+        stand.finish()
+        transport.cleanup()
+
+        assert stand.parked() == []
+        assert stand.conductor.used() == {name: 4 * amount for name, amount in plain.SMALL.items()}
+        assert {fault.kind for fault in plan.done} == {"refuse", "lose_confirms"}
+
+
+def _insist(send: Callable[..., None], *arguments: Any) -> None:
+    """Send until it seems to have gone well, as a conductor does."""
+    for _ in range(50):
+        try:
+            return send(stands.CONTEXT, *arguments)
+        except oslo_messaging.MessageDeliveryFailure:
+            continue
+    raise AssertionError("fifty times in a row is no fault any more")
 
 
 class Server:

@@ -219,7 +219,7 @@ def check(moment: Moment) -> None:
     histories.check_all(moment.store)
     _check_owners(moment.store, told)
     if any(places.concerns(book) for book in moment.store.books.values()):
-        place_cases.check_places(moment.store, moment.store.accounts)
+        place_cases.check_places(moment.store, list(moment.store.accounts))
     for book in moment.store.books.values():
         assert not (book.deleted and book.holdings), "something is held by who is deleted"
 

@@ -24,7 +24,12 @@ def test_a_deletion_during_the_build_leaves_nothing_whatever_comes_late() -> Non
 
 def test_a_build_that_is_rescheduled_is_counted_where_it_ended() -> None:
     """Bug 1860555; users.md A.22: the aborted claim was still visible on the first host."""
-    conductor = [words.claim(revision=1, on=1), words.abort(2), words.claim(revision=3, on=2), words.fact(revision=4, on=2)]
+    conductor = [
+        words.claim(revision=1, on=1),
+        words.abort(2),
+        words.claim(revision=3, on=2),
+        words.fact(revision=4, on=2),
+    ]
     audits = [words.audit(1, taken_at=stage.BEFORE, authoritative=True), words.recount(1)]
 
     found = stage.play([conductor, audits], words.NODES)

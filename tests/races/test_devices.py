@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests import hardware_job, plain
 from tests.races import stage, words
 
-PINNED = {"flavor": plain.flavor("pinned", vcpus=2, extra_specs={"hw:cpu_policy": "dedicated"})}
-WIDE = {"flavor": plain.flavor("wide", vcpus=4, extra_specs={"hw:cpu_policy": "dedicated"})}
+PINNED: dict[str, Any] = {"flavor": plain.flavor("pinned", vcpus=2, extra_specs={"hw:cpu_policy": "dedicated"})}
+WIDE: dict[str, Any] = {"flavor": plain.flavor("wide", vcpus=4, extra_specs={"hw:cpu_policy": "dedicated"})}
 
 
 def test_of_two_claims_for_one_device_one_gets_it_and_a_deletion_frees_it() -> None:

@@ -91,7 +91,10 @@ def test_an_evacuation_keeps_its_device_whatever_audits_say() -> None:
         done = now.outcome(0, 2) is not None
         assert len(now.devices()) == {None: 1, "accepted": 2 - done, "refused": 1 - done}[now.outcome(0)]
         assert not now.outcome(0) == now.outcome(3) == "accepted"
-    assert {(end.outcome(0), end.outcome(3)) for end in found.ends} == {("accepted", "refused"), ("refused", "accepted")}
+    assert {(end.outcome(0), end.outcome(3)) for end in found.ends} == {
+        ("accepted", "refused"),
+        ("refused", "accepted"),
+    }
 
 
 def test_an_evacuated_guest_is_not_counted_on_the_dead_host_nor_when_it_returns() -> None:

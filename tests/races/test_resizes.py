@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests import plain
 from tests.races import stage, words
 
 MOVE = words.Move()
-RESIZED = {"flavor": words.BIG, "vm_state": "resized"}
+RESIZED: dict[str, Any] = {"flavor": words.BIG, "vm_state": "resized"}
 GOING = (MOVE.claim(1, words.vm(3, task_state="resize_prep")),
          MOVE.now(2, "migrating", words.vm(4, task_state="resize_migrating")))  # fmt: skip
 FINISHED = (*GOING, MOVE.now(3, "finished", words.vm(5, 2, **RESIZED)))
@@ -52,9 +53,7 @@ def test_nobody_gets_the_place_of_a_guest_that_is_being_reverted() -> None:
     small = [words.report(1, vcpus=1), words.report(2)]
     conductor = [MOVE.now(4, "reverting"), MOVE.now(5, "reverted", words.vm(6))]
 
-    found = stage.play(
-        [conductor, [words.claim(2)], *OLD_AUDITS], [*small, *words.RUNNING, *FINISHED]
-    )
+    found = stage.play([conductor, [words.claim(2)], *OLD_AUDITS], [*small, *words.RUNNING, *FINISHED])
 
     assert found.always(lambda now: now.outcome(1) in {None, "refused"})
     assert found.always(lambda now: now.used(1) == plain.SMALL)
@@ -123,9 +122,7 @@ def test_a_resize_on_one_node_holds_both_flavors_until_it_is_confirmed() -> None
 
     found = stage.play([conductor, OLD_AUDITS[0]], [*words.NODES, *before])
 
-    assert found.always(
-        lambda now: now.used(1) == ({} if now.outcome(0, 1) else plain.BIG if now.outcome(0) else both)
-    )
+    assert found.always(lambda now: now.used(1) == ({} if now.outcome(0, 1) else plain.BIG if now.outcome(0) else both))
     _every_fact([conductor], *before)
 
 
