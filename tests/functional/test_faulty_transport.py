@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -86,18 +87,18 @@ def _message(number: int) -> dict[str, Any]:
 
 
 class Heard:
-    """An endpoint that keeps the ids, in order; ``refuses`` are put back when they come first."""
+    """An endpoint that keeps the ids, in order; each of ``refuses`` is put back once."""
 
     def __init__(self, refuses: Sequence[str] = ()) -> None:
         self.ids: list[str] = []
-        self._refuses = set(refuses)
+        self._refuses = list(refuses)
         self._lock = threading.Lock()
 
     def info(self, _context: Any, _publisher: str, _kind: str, _payload: Any, metadata: Any) -> Any:
         with self._lock:
             self.ids.append(metadata["message_id"])
             if metadata["message_id"] in self._refuses:
-                self._refuses.discard(metadata["message_id"])
+                self._refuses.remove(metadata["message_id"])
                 return oslo_messaging.NotificationResult.REQUEUE
             return oslo_messaging.NotificationResult.HANDLED
 
@@ -140,15 +141,17 @@ def test_what_is_kept_back_comes_before_a_listener_has_stopped(ends: Ends) -> No
     assert sorted(endpoint.ids) == ["e0", "e1", "e2"]
 
 
-def test_a_message_that_is_put_back_comes_again_behind_the_faults(ends: Ends) -> None:
-    plan, endpoint = faults.Faults(1, faults.Rates(duplicate=1.0, polls=1)), Heard(["e0"])
+def test_a_message_that_is_put_back_comes_again_and_so_does_its_copy(ends: Ends) -> None:
+    plan, endpoint = faults.Faults(1, faults.Rates(duplicate=1.0, polls=1)), Heard(["e0", "e0"])
     ends.listen(endpoint, plan)
 
     ends.send(1)
-    bus_sides.until(lambda: len(endpoint.ids) >= 4, "the message, its copy, and both once more")
+    bus_sides.until(
+        lambda: len(endpoint.ids) >= 5, "message and copy, the copy again, message and copy of what came back"
+    )
     ends.stop()
 
-    assert endpoint.ids == ["e0"] * 4
+    assert endpoint.ids == ["e0"] * 5
 
 
 def test_the_library_for_consumers_hands_each_on_once_and_finds_what_was_lost(ends: Ends) -> None:
@@ -231,6 +234,34 @@ def _insist(send: Callable[..., None], *arguments: Any) -> None:
     raise AssertionError("fifty times in a row is no fault any more")
 
 
+def test_a_call_that_comes_twice_is_answered_all_the_same(ends: Ends) -> None:
+    plan, endpoint = faults.Faults(1, faults.Rates(duplicate=1.0, polls=1)), Server()
+    serving = ends.transport(plan, oslo_messaging.get_rpc_transport)
+    with _served(serving, endpoint):
+        client_ = _caller(ends.transport(None, oslo_messaging.get_rpc_transport))
+
+        answer = client_.call({}, "ask", number=1)
+        bus_sides.until(lambda: len(endpoint.asked) == 2, "both")
+
+    assert answer == 1
+    assert endpoint.asked == [1, 1]
+
+
+@contextlib.contextmanager
+def _served(transport: Any, endpoint: Any) -> Iterator[None]:
+    target = oslo_messaging.Target(exchange="stocktake", topic="accounts", server="here")
+    server = oslo_messaging.get_rpc_server(transport, target, [endpoint], executor="threading")
+    server.start()
+    yield
+    server.stop()
+    server.wait()
+
+
+def _caller(transport: Any) -> Any:
+    target = oslo_messaging.Target(exchange="stocktake", topic="accounts", version="1.0")
+    return oslo_messaging.get_rpc_client(transport, target, timeout=20)
+
+
 class Server:
     """An endpoint of an RPC server that counts what it was asked."""
 
@@ -255,19 +286,13 @@ def test_a_call_fails_before_or_after_it_was_answered(
     rates: faults.Rates, error: type[Exception], asked: list[int], ends: Ends
 ) -> None:
     plan, endpoint = faults.Faults(1, rates), Server()
-    target = oslo_messaging.Target(exchange="stocktake", topic="accounts", server="here")
-    transport = ends.transport(faults.Faults(1, faults.Rates()), oslo_messaging.get_rpc_transport)
-    server = oslo_messaging.get_rpc_server(transport, target, [endpoint], executor="threading")
-    server.start()
-    sending = ends.transport(plan, oslo_messaging.get_rpc_transport)
-    client = oslo_messaging.get_rpc_client(sending, oslo_messaging.Target(exchange="stocktake", topic="accounts"))
+    with _served(ends.transport(None, oslo_messaging.get_rpc_transport), endpoint):
+        client_ = _caller(ends.transport(plan, oslo_messaging.get_rpc_transport))
+        with pytest.raises(error, match="fault of seed 1 at the sender: the connection is lost"):
+            client_.call({}, "ask", number=1)
+        plan.calm()
 
-    with pytest.raises(error, match="fault of seed 1 at the sender: the connection is lost"):
-        client.call({}, "ask", number=1)
-    plan.calm()
-    answer = client.call({}, "ask", number=2)
-    server.stop()
-    server.wait()
+        answer = client_.call({}, "ask", number=2)
 
     assert answer == 2
     assert endpoint.asked == [*asked, 2]

@@ -128,3 +128,15 @@ def test_an_evacuation_that_fails_leaves_nothing_at_its_destination() -> None:
     assert found.always(lambda now: now.used(2) == ({} if now.outcome(0, 2) else held[now.outcome(0)]))
     assert found.always(lambda now: now.used(1) == plain.SMALL)
     stage.jumble([*words.RUNNING, *conductor], words.NODES)
+
+
+def test_a_move_whose_guest_is_somewhere_else_by_now_holds_nothing() -> None:
+    """Reference 9.3, what moved behind the tracker's back; contract 3: it counts while the record is on one of its ends."""
+    elsewhere = [words.fact(revision=5, on=3)]
+    late = [LIVE.now(3, "running (post-copy)")]
+
+    found = stage.play([elsewhere, late, [words.recount(2)]], [*words.NODES, words.report(3), *words.RUNNING, *RUNS])
+
+    assert found.always(lambda now: (now.used(3) == plain.SMALL) == (now.outcome(0) is not None))
+    assert found.finally_(lambda end: [end.used(node) for node in (1, 2, 3)]) == [[{}, {}, plain.SMALL]]
+    stage.jumble([*words.RUNNING, *RUNS, *elsewhere, *late], [*words.NODES, words.report(3)])

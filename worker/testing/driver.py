@@ -3,12 +3,13 @@
     transport = driver.with_faults(oslo_messaging.get_notification_transport(conf, "fake://"), plan)
 
 What is sent may be refused, or arrive although the sender is told that it did not; what comes may come twice, late, in
-another order or, if that is asked for, never. A message that comes twice is two messages to whoever gets it: each is to be
-acknowledged, and either may be put back.
+another order or, if that is asked for, never. A message that comes twice is two messages to whoever gets it: each is
+acknowledged or put back by itself.
 """
 
 from __future__ import annotations
 
+import collections
 import copy
 from collections.abc import Iterator
 from typing import Any
@@ -84,6 +85,8 @@ class FaultyListener:
         self._inner = listener
         self._place = place
         self._later: list[tuple[int, Any]] = []
+        self._copies: set[_Copy] = set()
+        self._back: collections.deque[_Copy] = collections.deque()
         self._stopped = False
 
     def __getattr__(self, name: str) -> Any:
@@ -92,9 +95,10 @@ class FaultyListener:
 
     def poll(self, timeout: float | None = None, batch_size: int = 1, batch_timeout: float | None = None) -> list[Any]:
         """Return up to ``batch_size`` messages."""
-        wait = TICK if self._later else timeout
+        wait = TICK if self._later or self._copies else timeout
         fresh = self._inner.poll(timeout=wait, batch_size=batch_size, batch_timeout=batch_timeout)
         coming = [(polls - 1, one) for polls, one in self._later]
+        coming += [(0, self._back.popleft()) for _ in range(len(self._back))]
         for one in fresh:
             coming.extend(self._fate(one))
         ripe = [one for polls, one in coming if polls <= 0 or self._stopped]
@@ -115,20 +119,30 @@ class FaultyListener:
             one.acknowledge()
             return
         if self._place.happens("duplicate", name):
-            yield self._place.polls("duplicate"), _Copy(one)
+            another = _Copy(one, self._copies, self._back)
+            yield self._place.polls("duplicate"), another
         yield self._place.polls("delay") if self._place.happens("delay", name) else 0, one
 
 
 class _Copy:
-    """A message that comes once more; the broker knows nothing of it but that it may be put back."""
+    """A message that comes once more and of which the broker knows nothing; ``kept`` has it until it is acknowledged."""
 
-    def __init__(self, one: Any) -> None:
+    def __init__(self, one: Any, kept: set[_Copy], back: collections.deque[_Copy]) -> None:
         self._inner = one
+        self._kept = kept
+        self._back = back
         self.message = copy.deepcopy(one.message)
         self.ctxt = copy.deepcopy(one.ctxt)
+        kept.add(self)
 
     def __getattr__(self, name: str) -> Any:
+        """Return what it has in common with the first one: where the answer of a call goes to."""
         return getattr(self._inner, name)
 
     def acknowledge(self) -> None:
-        """The broker waits for none."""
+        """Be done with."""
+        self._kept.discard(self)
+
+    def requeue(self) -> None:
+        """Come again."""
+        self._back.append(self)
