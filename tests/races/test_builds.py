@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests import plain
 from tests.races import stage, words
 
@@ -9,10 +11,13 @@ SHELVED = words.fact(revision=3, on=None, vm_state="shelved_offloaded")
 UNSHELVING = words.claim(revision=4, vm_state="shelved_offloaded", task_state="spawning")
 
 
-def test_a_deletion_during_the_build_leaves_nothing_whatever_comes_late() -> None:
+@pytest.mark.parametrize(
+    "deletion", [words.delete(2), words.fact(revision=2, vm_state="deleted")], ids=["cast", "fact"]
+)
+def test_a_deletion_during_the_build_leaves_nothing_whatever_comes_late(deletion: stage.Cast) -> None:
     """Bug 1679750; users.md A.6: a local delete, then the claim of the compute or the end of the build."""
     compute = [words.claim(revision=1), words.fact(revision=3)]
-    api = [words.delete(2)]
+    api = [deletion]
 
     found = stage.play([compute, api, [words.recount()]], [words.report()])
 

@@ -142,3 +142,21 @@ def test_an_incoming_resize_keeps_the_cpus_it_was_given_though_the_guest_is_not_
 
     assert found.always(lambda now: len(now.cpus()) == (4 if now.outcome(0, 2) else 6))
     assert found.always(lambda now: now.outcome(1) in {None, "refused"})
+
+
+def test_the_device_of_a_resized_guest_stays_at_its_source_until_the_confirmation() -> None:
+    """Reference 5.5 and 5.12: a resize can be reverted as long as its source is held, its devices as well."""
+    move = words.Move(new_pci_requests=[])
+    resized: dict[str, Any] = {"flavor": words.BIG, "vm_state": "resized"}
+    conductor = [move.claim(1, words.wanting(revision=2)), move.now(2, "finished", words.vm(3, 2, **resized)),
+                 move.now(3, "confirmed", words.vm(4, 2, flavor=words.BIG))]  # fmt: skip
+    other = [words.claim_of(words.wanting(2))]
+
+    found = stage.play([conductor, other, [words.recount()]],
+                       [words.equipped(1), words.equipped(2), words.claim_of(words.wanting(1))])  # fmt: skip
+
+    for now in found.moments:
+        confirmed = now.outcome(0, 2) is not None
+        assert now.devices() == ([] if confirmed else [words.CARD])
+        assert now.outcome(1) != "accepted" or confirmed
+    assert {end.outcome(1) for end in found.ends} == {"accepted", "refused"}
