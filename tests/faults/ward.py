@@ -68,10 +68,10 @@ class Feed(fake_bus.Consumer):
         self._to_send = list(reversed(bodies))
         self._chance = chance
 
-    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
+    def batch(self, idle: float = interfaces.IDLE, *, begun: int = 0, haste: float = 0.0) -> list[interfaces.Delivery]:
         for _ in range(min(self._chance.randint(0, 20), len(self._to_send))):
             self._broker.send(self._to_send.pop())
-        return super().batch(idle)
+        return super().batch(idle, begun=begun, haste=haste)
 
     @property
     def done(self) -> bool:
@@ -92,14 +92,14 @@ class Turns(bus.FaultyConsumer):
         self._case.wait_for_commits()
         super().open()
 
-    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
+    def batch(self, idle: float = interfaces.IDLE, *, begun: int = 0, haste: float = 0.0) -> list[interfaces.Delivery]:
         if idle:  # nothing is in hand, so that nobody else is at the database
             self._case.turn()
             if self._feed.done and not self.pending and not self._case.due():
                 self._case.worker.stop()
             self._left -= 1
             assert self._left, "the worker never comes to an end"
-        return super().batch(idle)
+        return super().batch(idle, begun=begun, haste=haste)
 
 
 class Flaps:
@@ -171,6 +171,7 @@ class Case:
         self.relay = relay.Relay(self.store, publisher, self.clock, "relay", lambda: (chance.randint(1, 20), 30.0))
         self.worker = service.Worker(self.consumer, self._engine(), fake_clock.Backoff(), lambda: None, lambda _: None)
         self.worker.AGAIN = 0.0
+        self.worker.LOOK = 30.0  # a commit ends before the next look: how long it takes decides nothing
 
     def _engine(self) -> engine.Engine:
         return engine.Engine(

@@ -55,8 +55,8 @@ def test_a_few_seeds_do_every_fault_that_a_broker_may_do(whole: ward.Ward) -> No
 class Hasty(ward.Turns):
     """Acknowledges on receipt, as oslo.messaging's own server does."""
 
-    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
-        taken = super().batch(idle)
+    def batch(self, idle: float = interfaces.IDLE, *, begun: int = 0, haste: float = 0.0) -> list[interfaces.Delivery]:
+        taken = super().batch(idle, begun=begun, haste=haste)
         self._feed.settle([one for one in taken if one.tag not in self._copies])
         return taken
 

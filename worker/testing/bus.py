@@ -30,9 +30,9 @@ class FaultyConsumer:
     def __init__(self, consumer: interfaces.Consumer, plan: faults.Faults) -> None:
         self._inner = consumer
         self._place = plan.at("consumer")
+        self.batch_size = consumer.batch_size
         self._taking = False
         self._doomed = False
-        self._most = 1
         self._made = 0
         self._later: list[tuple[int, interfaces.Delivery]] = []
         self._copies: dict[Any, interfaces.Delivery] = {}
@@ -52,22 +52,21 @@ class FaultyConsumer:
         self._taking = True
         self._later = [(0, one) for one in self._copies.values()]
 
-    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
-        """Return deliveries, never more than the bus itself has given at once."""
+    def batch(self, idle: float = interfaces.IDLE, *, begun: int = 0, haste: float = 0.0) -> list[interfaces.Delivery]:
+        """Return up to batch_size deliveries less those ``begun``; while some are kept back, it waits for none."""
         with self._connected("while it polls"):
-            fresh = self._inner.batch(0.0 if self._later else idle)
+            fresh = self._inner.batch(0.0 if self._later else idle, begun=begun, haste=haste)
         if not self._taking:
             return []
-        self._most = max(self._most, len(fresh))
         coming = [(polls - 1, one) for polls, one in self._later]
         for one in fresh:
             coming.extend(self._fate(one))
         ripe = [one for polls, one in coming if polls <= 0]
         if len(ripe) > 1 and self._place.happens("reorder", f"{len(ripe)} deliveries"):
             self._place.shuffle(ripe)
-        given = ripe[: self._most]
-        self._later = [(0, one) for one in ripe[self._most :]] + [pair for pair in coming if pair[0] > 0]
-        return given
+        room = self.batch_size - begun
+        self._later = [(0, one) for one in ripe[room:]] + [pair for pair in coming if pair[0] > 0]
+        return ripe[:room]
 
     def settle(self, deliveries: Sequence[interfaces.Delivery]) -> None:
         """Acknowledge these deliveries, as far as it gets."""

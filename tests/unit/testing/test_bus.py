@@ -19,10 +19,10 @@ ENOUGH = 60
 class Desk:
     """A faulty consumer on the fake bus with a few messages in its queue."""
 
-    def __init__(self, *names: str, seed: int = 1, **rates: Any) -> None:
+    def __init__(self, *names: str, seed: int = 1, size: int = 10, **rates: Any) -> None:
         self.broker = fake_bus.Broker()
         self.plan = faults.Faults(seed, faults.Rates(**rates))
-        self.consumer = bus.FaultyConsumer(fake_bus.Consumer(self.broker), self.plan)
+        self.consumer = bus.FaultyConsumer(fake_bus.Consumer(self.broker, size), self.plan)
         for name in names or NAMES:
             self.broker.send(_body(name))
         self.consumer.open()
@@ -245,13 +245,16 @@ def test_a_lost_message_is_gone_for_good() -> None:
     assert desk.again() == []
 
 
-def test_no_batch_is_larger_than_what_the_bus_has_given_at_once() -> None:
-    desk = Desk(duplicate=1.0, polls=1)
+def test_no_batch_is_larger_than_asked() -> None:
+    desk = Desk(size=3, duplicate=1.0, polls=1)
 
+    first = desk.consumer.batch(begun=1)
     sizes = [len(desk.consumer.batch()) for _ in range(4)]
 
-    assert max(sizes) == len(NAMES)
-    assert sum(sizes) == 2 * len(NAMES)
+    assert desk.consumer.batch_size == 3
+    assert len(first) == 2
+    assert max(sizes) == 3
+    assert len(first) + sum(sizes) == 2 * len(NAMES)
 
 
 def test_a_bus_that_is_really_away_takes_everything_back() -> None:
