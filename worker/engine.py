@@ -118,6 +118,7 @@ class Engine:
         self._starts = starts
         self._clock = clock
         self._settings = settings
+        self._survived: set[str] = set()
 
     def process(self, deliveries: Sequence[interfaces.Delivery]) -> list[interfaces.Answer]:
         """Carry out deliveries and return what became of each, committed; raises DatabaseUnavailable."""
@@ -156,10 +157,18 @@ class Engine:
         return answers
 
     def _started(self, suspects: Sequence[interfaces.Delivery], settings: Settings) -> list[interfaces.Answer]:
-        contents = [_content(one) for one in suspects]
-        self._starts.begin(contents)
-        answers = self._carry_out([self._read(one, settings) for one in suspects], settings)
-        self._starts.finish(contents)
+        """Count and carry out; what failed only because the database went away is not counted again by this process."""
+        contents = {_content(one) for one in suspects}
+        fresh = contents - self._survived
+        if fresh:
+            self._starts.begin(sorted(fresh))
+        try:
+            answers = self._carry_out([self._read(one, settings) for one in suspects], settings)
+            self._starts.finish(sorted(contents))
+        except errors.DatabaseUnavailable:
+            self._survived |= contents
+            raise
+        self._survived -= contents
         return answers
 
     def _killer(self, delivery: interfaces.Delivery, count: int, settings: Settings) -> _Refuse:
