@@ -9,7 +9,8 @@ import pytest
 
 from tests import plain
 from tests.placement import compare, desks, server
-from worker import placement_wiring
+from worker import placement_wiring, standard_names
+from worker.core import names
 from worker.db import placement_memory
 from worker.placement import check
 
@@ -221,8 +222,10 @@ def test_what_exceeds_capacity_is_a_finding_until_there_is_room(desk: desks.Desk
 
 
 def test_an_unknown_standard_trait_or_class_is_one_finding_and_the_rest_is_done(
-    desk: desks.Desk, api: compare.Api
+    desk: desks.Desk, api: compare.Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    newer = names.Names(standard_names.CLASSES | {"NOVELTY"}, standard_names.TRAITS | {"HW_NOBODY_KNOWS"})
+    monkeypatch.setattr(standard_names, "NAMES", newer)  # our libraries are newer than those of Placement
     with desk.feeding() as feeding:
         desk.call("report_node", node=plain.node(1, traits=["HW_NOBODY_KNOWS"], inventories={"NOVELTY": _inventory(3)}))
         _until_told(feeding, "Placement knows no resource class NOVELTY; Placement knows no trait HW_NOBODY_KNOWS")
