@@ -116,6 +116,7 @@ class Engine:
         self._unit_of_work = unit_of_work
         self._library = library
         self._starts = starts
+        self._begun: set[str] = set()  # counted by this process, which has not died of them
         self._clock = clock
         self._settings = settings
 
@@ -144,7 +145,7 @@ class Engine:
         Each start is counted in the database before it is made, and forgotten once it went well. What was started so
         often that it can only be what kills the worker is parked unread.
         """
-        known = self._starts.known([_content(one) for one in suspects])
+        known = self._deaths([_content(one) for one in suspects])
         first = [one for one in suspects if _content(one) not in known]
         answers = self._started(first, settings) if first else []
         for one in sorted(suspects, key=lambda one: known.get(_content(one), 0)):
@@ -155,11 +156,20 @@ class Engine:
                 answers += self._started([one], settings)
         return answers
 
+    def _deaths(self, contents: Sequence[str]) -> Mapping[str, int]:
+        """Return how often each was started and did not end: a start of our own is none while the database is away."""
+        known = self._starts.known(contents)
+        return {one: times for one, count in known.items() if (times := count - (one in self._begun))}
+
     def _started(self, suspects: Sequence[interfaces.Delivery], settings: Settings) -> list[interfaces.Answer]:
         contents = [_content(one) for one in suspects]
-        self._starts.begin(contents)
+        fresh = [one for one in contents if one not in self._begun]
+        if fresh:
+            self._starts.begin(fresh)
+            self._begun.update(fresh)
         answers = self._carry_out([self._read(one, settings) for one in suspects], settings)
         self._starts.finish(contents)
+        self._begun.difference_update(contents)
         return answers
 
     def _killer(self, delivery: interfaces.Delivery, count: int, settings: Settings) -> _Refuse:
