@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from tests import model, plain
 from tests.acceptance import history
-from tests.acceptance import site as sites
 from tests.chaos import collector, load
 from worker.core import events
 from worker.db import invariants, reading, tables
@@ -59,20 +58,19 @@ def outcomes(bind: sa.Engine) -> dict[str, str]:
         return {row.message_id: row.outcome for row in rows}
 
 
-def differences(site: sites.Site, story: Story, heard: collector.Collector) -> list[str]:
+def differences(bind: sa.Engine, story: Story, heard: collector.Collector) -> list[str]:
     """Return everything that is not as it must be."""
     found = {
-        "the accounts do not add up": [str(one) for one in invariants.differences(site.bind)],
-        "account": list(_unlike(*_accounts(site.bind, story.oracle))),
-        "consumer": list(_unlike(*_consumers(site.bind, story.oracle))),
-        "node": list(_unlike(*_nodes(site.bind, story))),
+        "the accounts do not add up": [str(one) for one in invariants.differences(bind)],
+        "account": list(_unlike(*_accounts(bind, story.oracle))),
+        "consumer": list(_unlike(*_consumers(bind, story.oracle))),
+        "node": list(_unlike(*_nodes(bind, story))),
         "inbox": list(_marks(story)),
-        "parked": list(_parked(site.bind, story)),
-        "notification": list(_unheard(site.bind, heard)),
-        "sequence": list(_sequences(site.bind, heard)),
+        "parked": list(_parked(bind, story)),
+        "notification": list(_unheard(bind, heard)),
+        "sequence": list(_sequences(bind, heard)),
         "allocation by notifications": list(_unlike(*_told(story.oracle, heard))),
         "usage by notifications": list(_unlike(*_usages(story.oracle, heard))),
-        "queue": [f"{name} has {count} messages" for name in ("accounts", "accounts.dead") if (count := site.waiting(name))],
     }  # fmt: skip
     return [line for kind, lines in found.items() for line in _shortened(kind, lines)]
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from tests import plain
@@ -20,9 +21,9 @@ NUMBERED = ("resource_provider.create", "resource_provider.update", "resource_pr
 class Collector(threading.Thread):
     """Listens from the first notification to the last, on connections that are cut now and then."""
 
-    def __init__(self, node: broker.Broker) -> None:
+    def __init__(self, connect: Callable[[], Any]) -> None:
         super().__init__(name="collector", daemon=True)
-        self._broker = node
+        self._connect = connect
         self._stopping = threading.Event()
         self.heard: Counter[str] = Counter()
         """How often each notification came, by its id."""
@@ -43,19 +44,20 @@ class Collector(threading.Thread):
     def run(self) -> None:
         """Listen; connect anew whenever the connection is lost."""
         while not self._stopping.wait(AGAIN):
-            with contextlib.suppress(*broker.LOST), contextlib.closing(self._broker.connection()) as connection:
+            with contextlib.suppress(*broker.LOST), contextlib.closing(self._connect()) as connection:
                 self._listen(connection)
 
     def _listen(self, connection: Any) -> None:
         channel = connection.channel()
         channel.basic_qos(0, PREFETCH, False)
         for queue in QUEUES:
-            channel.basic_consume(queue, callback=self._take)
+            channel.basic_consume(queue, callback=self.take)
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 connection.drain_events(timeout=1)
 
-    def _take(self, message: Any) -> None:
+    def take(self, message: Any) -> None:
+        """Note a notification and acknowledge it."""
         said = json.loads(json.loads(message.body)["oslo.message"])
         data = plain.data(said["payload"])
         first = not self.heard[said["message_id"]]

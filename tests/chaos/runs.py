@@ -105,7 +105,7 @@ def _run(order: Order, parts: Parts, say: Callable[[str], None]) -> Report:
     kinds = _possible(order.kinds, parts.server, say)
     plan = schedule.plan(order.seed, order.seconds, kinds)
     todo = faults.Faults(parts.node, parts.server, parts.workers, say)
-    casting, heard = sender.Sender(parts.node, order.seed, order.rate), collector.Collector(parts.node)
+    casting, heard = sender.Sender(parts.node, order.seed, order.rate), collector.Collector(parts.node.connection)
     for thread in (casting, heard):
         thread.start()
     todo.run(plan, order.seconds)
@@ -120,7 +120,7 @@ def _run(order: Order, parts: Parts, say: Callable[[str], None]) -> Report:
     heard.join(PATIENCE)
     story = checks.Story(order.seed, casting.sent, checks.outcomes(parts.site.bind))
     differences += [*parts.workers.deaths, *(f"a daemon ended with {code}" for code in codes if code)]
-    differences += checks.differences(parts.site, story, heard)
+    differences += [*_waiting(parts.site), *checks.differences(parts.site.bind, story, heard)]
     return Report(todo.done, _figures(parts, story, casting, heard) | {"seconds until all was worked off": round(settled, 1)},
                   differences)  # fmt: skip
 
@@ -128,7 +128,7 @@ def _run(order: Order, parts: Parts, say: Callable[[str], None]) -> Report:
 def _possible(kinds: Sequence[str], server: database.Database, say: Callable[[str], None]) -> list[str]:
     """Return the faults that can be done here; say why one cannot."""
     if "full" in kinds and server.no_room:
-        say(f"skipped: the full disk: {server.no_room}")
+        say(f"skipped: full: {server.no_room}")
         return [kind for kind in kinds if kind != "full"]
     return list(kinds)
 
@@ -152,6 +152,12 @@ def _settle(parts: Parts, casts: int, heard: collector.Collector) -> list[str]:
     except TimeoutError as error:
         return [f"{error}: {left()}"]
     return []
+
+
+def _waiting(site: sites.Site) -> list[str]:
+    """Return the queues that are not empty, now that nobody consumes any more."""
+    counts = {name: site.waiting(name) for name in ("accounts", "accounts.dead")}
+    return [f"queue: {name} has {count} messages" for name, count in counts.items() if count]
 
 
 def _figures(
