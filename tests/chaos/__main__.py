@@ -20,7 +20,7 @@ def main() -> int:
     """Be the command."""
     said = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    order = runs.Order(said.seed, said.seconds, said.faults, said.rate)
+    order = runs.Order(said.seed, said.seconds, said.faults, said.rate, said.keep)
     _say(
         f"seed {order.seed}, {order.seconds:g} s, {order.rate:g} casts a second, faults: {','.join(order.kinds) or 'none'}"
     )
@@ -30,6 +30,9 @@ def main() -> int:
     except programs.Missing as error:
         _say(f"missing: {error}")
         return 2
+    except KeyboardInterrupt:
+        _say("interrupted: everything is ended")
+        return 1
     _show(report, time.monotonic() - began)
     return int(bool(report.differences))
 
@@ -42,6 +45,7 @@ def _arguments() -> argparse.Namespace:
         "--faults", type=_kinds, default=tuple(schedule.KINDS), metavar="A,B", help=f"of {','.join(schedule.KINDS)}"
     )
     parser.add_argument("--rate", type=float, default=100, help="casts a second")
+    parser.add_argument("--keep", action="store_true", help="keep the logs of a good run, too")
     return parser.parse_args()
 
 

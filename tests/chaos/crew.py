@@ -36,7 +36,11 @@ class Crew:
 
     def ready(self) -> bool:
         """Whether every daemon has begun to consume."""
-        return self._workers[0].said.count("action=health working") >= DAEMONS
+        return self.said("action=health working") >= DAEMONS
+
+    def said(self, words: str) -> int:
+        """Return how often the workers have written these words into their log."""
+        return self._workers[0].said.count(words)
 
     def watch(self) -> None:
         """Note a daemon that has ended by itself, and start it again."""

@@ -20,18 +20,20 @@ from worker.db import schema, tables
 STARTED_WITHIN = 60.0
 PATIENCE = 300.0
 """Seconds for what is left to be worked off after the last fault."""
+TOLD_EVERY = 10.0
 RETENTION = 30 * 86400
 """Longer than any clock is wrong."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """What to run: the seed of load and faults, for how many seconds, kinds of faults, casts a second."""
+    """What to run: the seed of load and faults, for how many seconds, kinds of faults, casts a second, and whether to keep the logs."""
 
     seed: int
     seconds: float
     kinds: tuple[str, ...]
     rate: float
+    keep: bool = False
 
 
 @dataclasses.dataclass
@@ -61,7 +63,7 @@ def run(order: Order, say: Callable[[str], None]) -> Report:
     try:
         with _parts(folder) as parts:
             report = _run(order, parts, say)
-        keep = bool(report.differences)
+        keep = order.keep or bool(report.differences)
     except programs.Missing:
         keep = False
         raise
@@ -113,7 +115,7 @@ def _run(order: Order, parts: Parts, say: Callable[[str], None]) -> Report:
     casting.stop()
     casting.join(PATIENCE)
     say(f"{time.monotonic() - began:7.1f} s  every fault is over, {casting.sent} casts are sent")
-    differences = _settle(parts, len(checks.told(order.seed, casting.sent)), heard)
+    differences = _settle(parts, len(checks.told(order.seed, casting.sent)), heard, say)
     settled = time.monotonic() - began
     codes = parts.workers.end()
     heard.stop()
@@ -133,7 +135,7 @@ def _possible(kinds: Sequence[str], server: database.Database, say: Callable[[st
     return list(kinds)
 
 
-def _settle(parts: Parts, casts: int, heard: collector.Collector) -> list[str]:
+def _settle(parts: Parts, casts: int, heard: collector.Collector, say: Callable[[str], None]) -> list[str]:
     """Wait until everything is worked off; return what was not in the end."""
 
     def left() -> str:
@@ -147,11 +149,13 @@ def _settle(parts: Parts, casts: int, heard: collector.Collector) -> list[str]:
             return ""
         return f"{done} of {casts} casts done, {due} notifications due, {len(heard.heard)} of {told} heard"
 
-    try:
-        programs.wait(lambda: not left(), "the rest", PATIENCE)
-    except TimeoutError as error:
-        return [f"{error}: {left()}"]
-    return []
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with contextlib.suppress(TimeoutError):
+            programs.wait(lambda: not left(), "the rest", TOLD_EVERY)
+            return []
+        say(f"waiting: {left()}")
+    return [f"waited {PATIENCE:g} s for the rest: {left()}"]
 
 
 def _waiting(site: sites.Site) -> list[str]:
@@ -172,6 +176,7 @@ def _figures(
         "bad casts, parked": sum(not one.good for one in story.casts.values()),
         "casts published again": casting.published - len(story.casts),
         "starts of daemons": parts.workers.starts,
+        "batches taken apart": parts.workers.said("action=split"),
         "deadlocks": parts.server.said("deadlock detected"),
         "writes refused by the full disk": parts.server.said("No space left on device"),
         "panics of PostgreSQL": parts.server.said("PANIC"),
