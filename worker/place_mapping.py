@@ -78,7 +78,7 @@ def pools(devices: tuple[records.Device, ...], held: Places) -> list[dict[str, A
             "tags": dict(pool.tags),
             "count": pool.count,
         }
-        for pool in pci_pools.pools(devices, states)
+        for pool in pci_pools.pools(pci_pools.stock(devices), states)
     ]
 
 

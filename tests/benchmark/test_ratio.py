@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.benchmark import measure, paced, workload
+from tests.benchmark import devices, measure, paced, workload
+from tests.integration import db_servers
 
 DROP = 0.8
 
@@ -22,6 +23,15 @@ def test_the_ratio_to_a_server_that_does_nothing_has_not_dropped() -> None:
 
     ratio = measure.ratio(results, "noop")
     assert ratio >= DROP * recorded, f"{ratio:.2f} x the server that does nothing; {recorded:.2f} x is recorded"
+
+
+@pytest.mark.benchmark
+@pytest.mark.postgresql
+def test_a_claim_with_devices_costs_no_more_than_a_few_plain_ones() -> None:
+    with db_servers.migrated("postgresql") as bind:
+        found = devices.measured(bind, 5)
+
+    assert found["ratio"] <= devices.TARGET / DROP, found
 
 
 def test_the_same_seed_casts_the_same_bodies() -> None:

@@ -88,7 +88,7 @@ def test_what_a_node_has_is_read_from_its_newest_report(place: units_of_work.Pla
         found = unit.books.hardware_of([builders.NODE, bare, silent, builders.uid(503)])
 
     assert found == {
-        builders.NODE: places.Hardware(report.numa_topology or (), report.pci_devices),
+        builders.NODE: places.of_report(report),
         bare: places.NONE,
     }
 

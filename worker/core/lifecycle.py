@@ -20,8 +20,8 @@ IN_PROGRESS = frozenset({
     "post-migrating", "finished", "confirming", "reverting",
 })  # fmt: skip
 FAILED = frozenset({"error", "failed", "cancelled"})
-SUCCEEDED = frozenset({"confirmed", "reverted", "completed", "done"})
-TERMINAL = FAILED | SUCCEEDED
+ARRIVED = frozenset({"confirmed", "completed", "done"})
+TERMINAL = FAILED | ARRIVED | {"reverted"}
 
 
 def releases(record: records.Instance) -> bool:

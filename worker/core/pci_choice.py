@@ -54,10 +54,10 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
 
 class Offer(msgspec.Struct, frozen=True, gc=False):
-    """What pools have for requests; ``excludes``: address -> those, its own too, that go with a device once taken."""
+    """What pools have for requests; ``functions`` of each whole device, where one of these may be given."""
 
     matches: tuple[Match, ...]
-    excludes: Mapping[str, Sequence[str]]
+    functions: Mapping[str, Sequence[str]]
 
 
 def offer(pools: Sequence[pci_pools.Pool], requests: Sequence[records.DeviceRequest]) -> Offer:
@@ -68,7 +68,8 @@ def offer(pools: Sequence[pci_pools.Pool], requests: Sequence[records.DeviceRequ
         wanted = [_comparable(spec) for spec in request.spec]
         fitting = [pool for pool, known in zip(pools, facts, strict=True) if _fits(known, wanted)]
         matches.append(_match(request, fitting))
-    return Offer(tuple(matches), _excludes([device for pool in pools for device in pool.devices]))
+    whole = any(match.physical for match in matches)
+    return Offer(tuple(matches), _functions(pools) if whole else {})
 
 
 def _match(request: records.DeviceRequest, fitting: Sequence[pci_pools.Pool]) -> Match:
@@ -80,14 +81,22 @@ def _match(request: records.DeviceRequest, fitting: Sequence[pci_pools.Pool]) ->
     )
 
 
-def _excludes(devices: Sequence[records.Device]) -> Mapping[str, Sequence[str]]:
-    found = {device.address: [device.address] for device in devices}
-    for device in devices:
-        above = pci.parent(device)
-        if above is not None and above in found:
-            found[device.address].append(above)
-            found[above].append(device.address)
+def _functions(pools: Sequence[pci_pools.Pool]) -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = {}
+    for pool in pools:
+        above = pci.parent(pool.devices[0])
+        if above is not None:
+            found.setdefault(above, []).extend(device.address for device in pool.devices)
     return found
+
+
+def _with_relatives(device: records.Device, functions: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield the addresses that nobody else can have once the device is taken: its own, and those of its relatives."""
+    yield device.address
+    above = pci.parent(device)
+    if above is not None:
+        yield above
+    yield from functions.get(device.address, ())
 
 
 def _facts(pool: pci_pools.Pool) -> Spec:
@@ -115,10 +124,10 @@ def supports(offered: Offer, affinity: Affinity | None) -> bool:
     """Whether the requests can be served for a guest on these cells; None is a guest without a NUMA topology."""
     gone: set[str] = set()
     for match in offered.matches:
-        taken = _served(match, affinity, offered.excludes, gone)
+        taken = _served(match, affinity, offered.functions, gone)
         if len(taken) < match.request.count:
             return False
-        gone.update(*(offered.excludes[device.address] for device in taken))
+        gone.update(*(_with_relatives(device, offered.functions) for device in taken))
     return True
 
 
@@ -128,36 +137,36 @@ def choose(offered: Offer, affinity: Affinity | None) -> tuple[records.Grant, ..
     grants: list[records.Grant] = []
     reasons = []
     for match in offered.matches:
-        taken = _served(match, affinity, offered.excludes, gone)
+        taken = _served(match, affinity, offered.functions, gone)
         if len(taken) < match.request.count:
-            anywhere = sum(1 for _ in _drained(match, (match.nodes,), offered.excludes, set(gone)))
+            anywhere = sum(1 for _ in _drained(match, (match.nodes,), offered.functions, set(gone)))
             reasons.append(_reason(match.request, len(taken), anywhere))
         else:
-            gone.update(*(offered.excludes[device.address] for device in taken))
+            gone.update(*(_with_relatives(device, offered.functions) for device in taken))
             grants += (pci.grant(device, match.request.request_id) for device in taken)
     return Shortage(tuple(reasons)) if reasons else tuple(grants)
 
 
 def _served(
-    match: Match, affinity: Affinity | None, excludes: Mapping[str, Sequence[str]], gone: AbstractSet[str]
+    match: Match, affinity: Affinity | None, functions: Mapping[str, Sequence[str]], gone: AbstractSet[str]
 ) -> Sequence[records.Device]:
     """Return the devices for one request: of its NUMA policy's first step that has enough, or too few of the last."""
     taken: Sequence[records.Device] = ()
     for step in _steps(match, affinity):
-        taken = tuple(itertools.islice(_drained(match, step, excludes, set(gone)), match.request.count))
+        taken = tuple(itertools.islice(_drained(match, step, functions, set(gone)), match.request.count))
         if len(taken) == match.request.count:
             break
     return taken
 
 
 def _drained(
-    match: Match, step: Sequence[Nodes], excludes: Mapping[str, Sequence[str]], gone: set[str]
+    match: Match, step: Sequence[Nodes], functions: Mapping[str, Sequence[str]], gone: set[str]
 ) -> Iterator[records.Device]:
     """Yield what can be taken on these groups of nodes; ``gone`` grows by what each device takes out of reach."""
     for devices, nodes in itertools.product((match.devices, match.physical), step):
         for device in devices:
             if device.numa_node in nodes and device.address not in gone:
-                gone.update(excludes[device.address])
+                gone.update(_with_relatives(device, functions))
                 yield device
 
 

@@ -35,19 +35,37 @@ class Pool(msgspec.Struct, frozen=True, gc=False):
         return len(self.devices)
 
 
-def pools(devices: Sequence[records.Device], states: Mapping[str, pci_states.State]) -> tuple[Pool, ...]:
-    """Return the pools: those with fewer tags first, so that the plainest devices go first, else as reported.
+class Stock(msgspec.Struct, frozen=True, gc=False):
+    """The devices of a report, and the pools that they would be in if all of them were free: worked out once a report."""
+
+    devices: tuple[records.Device, ...] = ()
+    groups: tuple[Pool, ...] = ()
+
+
+def stock(devices: Sequence[records.Device]) -> Stock:
+    """Return the devices in groups: those with fewer tags first, so that the plainest devices go first."""
+    groups: dict[tuple[object, ...], list[records.Device]] = {}
+    for device in devices:
+        key = (device.vendor_id, device.product_id, device.numa_node, tuple(sorted(_tags(device).items())))
+        groups.setdefault(key, []).append(device)
+    found = [_pool(members) for members in groups.values()]
+    return Stock(tuple(devices), tuple(sorted(found, key=lambda pool: len(pool.tags))))
+
+
+def pools(stocked: Stock, states: Mapping[str, pci_states.State]) -> tuple[Pool, ...]:
+    """Return the pools of what is free: with fewer tags first, else as reported.
 
     Functions of a device of which some are held already come before those of a whole one, which is kept whole so.
     """
-    broken = {pci.parent(device) for device in devices if states[device.address].owner is not None}
-    groups: dict[tuple[object, ...], list[records.Device]] = {}
-    for device in devices:
-        if states[device.address].status == pci_states.AVAILABLE:
-            key = (device.vendor_id, device.product_id, device.numa_node, tuple(sorted(_tags(device).items())))
-            groups.setdefault(key, []).append(device)
-    found = [_pool(members) for members in groups.values()]
-    return tuple(sorted(found, key=lambda pool: (len(pool.tags), pci.parent(pool.devices[0]) not in broken - {None})))
+    found, broken = [], set()
+    for group in stocked.groups:
+        free = tuple(device for device in group.devices if states[device.address].status == pci_states.AVAILABLE)
+        above = pci.parent(group.devices[0])
+        if above is not None and len(free) < len(group.devices):
+            broken.add(above)
+        if free:
+            found.append(msgspec.structs.replace(group, devices=free))
+    return tuple(sorted(found, key=lambda pool: (len(pool.tags), pci.parent(pool.devices[0]) not in broken)))
 
 
 def _pool(members: Sequence[records.Device]) -> Pool:

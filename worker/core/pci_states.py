@@ -65,13 +65,20 @@ class State(msgspec.Struct, frozen=True, gc=False):
     owner: pci.Owner | None = None
 
 
+UNTOUCHED = State(AVAILABLE)
+
+
 def states(devices: Sequence[records.Device], grants: pci.Grants) -> Mapping[str, State]:
     """Return the state of every device by its address, in the report's order; those that it lacks come last.
 
     A device that nobody holds and no report has is ``removed``: it is not in the answer.
     """
+    found = dict.fromkeys((device.address for device in devices), UNTOUCHED)
+    if not grants:
+        return found
     held = _held_relatives(devices, grants)
-    found = {device.address: _state(device.address, grants, held, missing=False) for device in devices}
+    for address in found.keys() & (grants.keys() | held.keys()):
+        found[address] = _state(address, grants, held, missing=False)
     for address in sorted(grants.keys() - found.keys()):
         found[address] = _state(address, grants, held, missing=True)
     return found
@@ -81,9 +88,7 @@ def _state(address: str, grants: pci.Grants, held: Mapping[str, bool], *, missin
     if address in grants:
         _, owner = grants[address]
         return State(ALLOCATED if owner.allocated else CLAIMED, missing, owner)
-    if address in held:
-        return State(UNAVAILABLE if held[address] else UNCLAIMABLE)
-    return State(AVAILABLE)
+    return State(UNAVAILABLE if held[address] else UNCLAIMABLE)
 
 
 def _held_relatives(devices: Sequence[records.Device], grants: pci.Grants) -> dict[str, bool]:
@@ -91,13 +96,14 @@ def _held_relatives(devices: Sequence[records.Device], grants: pci.Grants) -> di
 
     What a report says of a device counts; the facts of the grant speak for a device that the report lacks.
     """
-    present = {device.address: device for device in devices}
+    present = {device.address: device for device in devices if device.address in grants}
     held: dict[str, bool] = {}
     for address, (given, owner) in grants.items():
         above = pci.parent(present.get(address, given))
         if above is not None:
             held[above] = held.get(above, False) or owner.allocated
-    for device in devices:
+    whole = {address for address, (given, _) in grants.items() if pci.parent(present.get(address, given)) is None}
+    for device in devices if whole else ():
         above = pci.parent(device)
         if above is not None and above in grants:
             held[device.address] = held.get(device.address, False) or grants[above][1].allocated

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from worker.core import cells, fitting, holdings, numa, pci, pci_choice, pci_pools, pci_states, records
+from worker.core import cells, fitting, holdings, lifecycle, numa, pci, pci_choice, pci_pools, pci_states, records
 
-SUCCEEDED = frozenset({"confirmed", "completed", "done"})
 LIVE_MIGRATION = "live-migration"
 ASKING = frozenset({numa.NODES, numa.PAGE_SIZE, numa.PERSISTENT_MEMORY, "resources:PCPU"})
 """Only a flavor with one of these extra specs, or with a policy of dedicated CPUs, asks for a topology."""
@@ -34,7 +33,12 @@ class Hardware(msgspec.Struct, frozen=True, gc=False):
     """What a report says a node has of the things that are given out one by one."""
 
     cells: tuple[records.HostCell, ...] = ()
-    devices: tuple[records.Device, ...] = ()
+    stock: pci_pools.Stock = pci_pools.Stock()
+
+    @property
+    def devices(self) -> tuple[records.Device, ...]:
+        """The PCI devices."""
+        return self.stock.devices
 
 
 NONE = Hardware()
@@ -67,7 +71,12 @@ class Need(msgspec.Struct, frozen=True, gc=False):
 
 def of_report(report: records.ComputeNode) -> Hardware:
     """Return what a report says."""
-    return Hardware(report.numa_topology or (), report.pci_devices)
+    return hardware(report.numa_topology, report.pci_devices)
+
+
+def hardware(host_cells: tuple[records.HostCell, ...] | None, devices: tuple[records.Device, ...]) -> Hardware:
+    """Return cells and devices ready to be given out."""
+    return Hardware(host_cells or (), pci_pools.stock(devices))
 
 
 def asked_by(record: records.Instance) -> bool:
@@ -218,7 +227,7 @@ def _whereabouts(old: records.Book, new: records.Book, move: records.Move | None
         return old.holdings
     side = holdings.settled_side(new.record, move)
     if move.source == move.dest and holdings.one_flavor(new.record, move):
-        ended = any(one.uuid == move.uuid and one.status in SUCCEEDED for one in new.moves)
+        ended = any(one.uuid == move.uuid and one.status in lifecycle.ARRIVED for one in new.moves)
         side = holdings.DESTINATION if ended else holdings.SOURCE
     return sorted(old.holdings, key=lambda one: one.side != side)
 
@@ -237,24 +246,27 @@ class Seeker(msgspec.Struct, frozen=True, gc=False):
         if wanted.stays:
             return _place(kept.topology, grants), ()
         missing = tuple(unserved(wanted.requests, grants))
-        offered = self._offer(grants, missing)
-        found = self._topology(wanted.topology, kept.topology, offered)
+        stays = self._stays(wanted.topology, kept.topology)
+        if stays and not missing:
+            return _place(kept.topology if wanted.topology is not None else None, grants), ()
+        free = self._free(grants)
+        offered = pci_choice.offer(free, missing) if missing else NO_OFFER
+        found = kept.topology if stays and wanted.topology else self._topology(wanted.topology, offered, free)
         if isinstance(found, fitting.Misfit):
-            return self._rest(wanted.topology, grants, offered, found)
+            return self._rest(grants, offered, found, self._topology(wanted.topology, NO_OFFER, free))
         chosen = pci_choice.choose(offered, self._affinity(found))
         if isinstance(chosen, pci_choice.Shortage):
             return _place(found, grants), chosen.reasons
         return _place(found, grants + chosen), ()
 
+    @staticmethod
     def _rest(
-        self,
-        wanted: records.GuestTopology | None,
         grants: tuple[records.Grant, ...],
         offered: pci_choice.Offer,
         misfit: fitting.Misfit,
+        alone: records.PlacedTopology | fitting.Misfit | None,
     ) -> tuple[records.Place | None, Reasons]:
         """Return what can be had where the cells do not go with the devices: the cells alone; and all that lacks."""
-        alone = self._topology(wanted, None, NO_OFFER)
         chosen = pci_choice.choose(offered, None)
         if not isinstance(chosen, pci_choice.Shortage):
             reasons = misfit.reasons
@@ -262,39 +274,39 @@ class Seeker(msgspec.Struct, frozen=True, gc=False):
             reasons = (alone.reasons if isinstance(alone, fitting.Misfit) else ()) + chosen.reasons
         return _place(None if isinstance(alone, fitting.Misfit) else alone, grants), reasons
 
+    def _stays(self, wanted: records.GuestTopology | None, kept: records.PlacedTopology | None) -> bool:
+        """Whether the cells are where they are to be: where they were while they need the same, or nowhere."""
+        if wanted is None:
+            return True
+        return cells.same_needs(wanted, kept) if kept is not None else not self.hardware.cells
+
     def _topology(
-        self, wanted: records.GuestTopology | None, kept: records.PlacedTopology | None, offered: pci_choice.Offer
+        self, wanted: records.GuestTopology | None, offered: pci_choice.Offer, free: Sequence[pci_pools.Pool]
     ) -> records.PlacedTopology | fitting.Misfit | None:
-        """Return where the cells are: where they were while they need the same, and nowhere on a node without cells."""
-        if wanted is not None and kept is not None and cells.same_needs(wanted, kept):
-            return kept
-        return self._fit(wanted, offered) if wanted is not None and self.hardware.cells else None
-
-    def _offer(self, grants: Sequence[records.Grant], missing: Sequence[records.DeviceRequest]) -> pci_choice.Offer:
-        if not missing:
-            return NO_OFFER
-        own = records.Place(grants=tuple(grants))
-        states = pci_states.states(self.hardware.devices, granted({**self.taken, self.key: own}))
-        return pci_choice.offer(pci_pools.pools(self.hardware.devices, states), missing)
-
-    def _fit(self, guest: records.GuestTopology, offered: pci_choice.Offer) -> records.PlacedTopology | fitting.Misfit:
+        """Return where the cells fit; nowhere on a node without cells."""
+        if wanted is None or not self.hardware.cells:
+            return None
         placed = (place.topology for place in self.taken.values() if place.topology is not None)
         usage = cells.used(self.hardware.cells, placed)
         sockets = {cell.id: cell.socket for cell in self.hardware.cells}
+        counts: dict[int, int] = {}
+        for pool in free:
+            if pool.numa_node is not None:
+                counts[pool.numa_node] = counts.get(pool.numa_node, 0) + pool.count
 
         def accepts(chosen: frozenset[int]) -> bool:
             return pci_choice.supports(offered, pci_choice.Affinity(chosen, sockets))
 
-        ask = fitting.FitAsk(accepts, self.limits, self._free_devices(), bool(offered.matches))
-        return fitting.fit(guest, self.hardware.cells, usage, ask)
+        ask = fitting.FitAsk(accepts, self.limits, counts, bool(offered.matches))
+        return fitting.fit(wanted, self.hardware.cells, usage, ask)
 
-    def _free_devices(self) -> Mapping[int, int]:
-        states = pci_states.states(self.hardware.devices, granted(self.taken))
-        counts: dict[int, int] = {}
-        for device in self.hardware.devices:
-            if device.numa_node is not None and states[device.address].status == pci_states.AVAILABLE:
-                counts[device.numa_node] = counts.get(device.numa_node, 0) + 1
-        return counts
+    def _free(self, grants: tuple[records.Grant, ...]) -> Sequence[pci_pools.Pool]:
+        """Return the pools of free devices; what is kept is not free."""
+        if not self.hardware.devices:
+            return ()
+        own = records.Place(grants=grants)
+        states = pci_states.states(self.hardware.devices, granted({**self.taken, self.key: own}))
+        return pci_pools.pools(self.hardware.stock, states)
 
     def _affinity(self, found: records.PlacedTopology | None) -> pci_choice.Affinity | None:
         if found is None:

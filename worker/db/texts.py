@@ -21,10 +21,10 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class _Report(msgspec.Struct, frozen=True):
-    """The part of a report that says what is given out one by one."""
+    """The part of a report that says what is given out one by one, unread."""
 
-    numa_topology: tuple[records.HostCell, ...] | None = None
-    pci_devices: tuple[records.Device, ...] = ()
+    numa_topology: msgspec.Raw = msgspec.Raw(b"null")
+    pci_devices: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 _encoder = msgspec.json.Encoder()
@@ -35,7 +35,9 @@ read_whole = msgspec.json.Decoder(dict[str, int]).decode
 # Nodes of one kind have the same text, and a batch reads many nodes; what it makes is never changed.
 read_capacity = functools.lru_cache(maxsize=4096)(msgspec.json.Decoder(records.Capacity).decode)
 read_report = msgspec.json.Decoder(records.ComputeNode).decode
-_read_hardware = msgspec.json.Decoder(_Report).decode
+_read_parts = msgspec.json.Decoder(_Report).decode
+_read_cells = msgspec.json.Decoder(tuple[records.HostCell, ...] | None).decode
+_read_devices = msgspec.json.Decoder(tuple[records.Device, ...]).decode
 read_place = msgspec.json.Decoder(records.Place).decode
 read_cause = msgspec.json.Decoder(commands.Cause).decode
 read_dict = msgspec.json.Decoder(dict[str, Any]).decode
@@ -43,8 +45,14 @@ read_dict = msgspec.json.Decoder(dict[str, Any]).decode
 
 def read_hardware(report: str) -> places.Hardware:
     """Return what the text of a report says of cells and devices; the rest is not read."""
-    found = _read_hardware(report)
-    return places.Hardware(found.numa_topology or (), found.pci_devices)
+    found = _read_parts(report)
+    return _hardware(bytes(found.numa_topology), bytes(found.pci_devices))
+
+
+@functools.lru_cache(maxsize=256)
+def _hardware(cells: bytes, devices: bytes) -> places.Hardware:
+    """Read cells and devices, once for all nodes of one kind."""
+    return places.hardware(_read_cells(cells), _read_devices(devices))
 
 
 def write(value: Any) -> str:

@@ -56,7 +56,7 @@ def granted(grants: Iterable[records.Grant], by: str, allocated: bool) -> dict[s
 
 def pools(devices: Sequence[records.Device], grants: pci.Grants | None = None) -> tuple[pci_pools.Pool, ...]:
     """Return the pools of a node."""
-    return pci_pools.pools(devices, pci_states.states(devices, grants or {}))
+    return pci_pools.pools(pci_pools.stock(devices), pci_states.states(devices, grants or {}))
 
 
 def choice(

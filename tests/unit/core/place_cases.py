@@ -143,7 +143,7 @@ def _check_devices(ground: places.Ground) -> None:
     assert not (PF in held and {VF0, VF1} & set(held)), "a PF and one of its functions are held"
     reported = ground.hardware.devices
     found = pci_states.states(reported, places.granted(ground.places))
-    pools = [one.address for pool in pci_pools.pools(reported, found) for one in pool.devices]
+    pools = [one.address for pool in pci_pools.pools(ground.hardware.stock, found) for one in pool.devices]
     dependent = [
         address for address, state in found.items() if state.status in {pci_states.UNCLAIMABLE, pci_states.UNAVAILABLE}
     ]

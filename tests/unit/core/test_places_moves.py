@@ -16,7 +16,7 @@ TWO, THREE = place_cases.pinned(2), place_cases.pinned(3)
 ASKED, NEW = place_cases.gpus(number=700), place_cases.gpus(number=710)
 HERE: dict[str, Any] = {"flavor": SMALL, "numa_topology": TWO, "pci_requests": (ASKED,)}
 THERE: dict[str, Any] = {"flavor": BIG, "numa_topology": THREE, "pci_requests": (NEW,)}
-WELL = sorted(lifecycle.SUCCEEDED - {"reverted"})
+WELL = sorted(lifecycle.ARRIVED)
 BADLY = sorted(lifecycle.FAILED | {"reverted"})
 
 
