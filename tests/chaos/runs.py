@@ -99,7 +99,17 @@ def _parts(folder: pathlib.Path) -> Iterator[Parts]:
         workers.start()
         node.wait()
         programs.wait(workers.ready, "the workers", STARTED_WITHIN)
+        programs.wait(lambda: _declared(node), "the queues of the notifications", STARTED_WITHIN)
         yield Parts(node, server, site, workers)
+
+
+def _declared(node: broker.Broker) -> bool:
+    """Whether everything is there that the workers declare."""
+    with contextlib.suppress(*broker.LOST), contextlib.closing(node.connection()) as connection:
+        for queue in ("accounts", *collector.QUEUES):
+            connection.channel().queue_declare(queue, passive=True)
+        return True
+    return False
 
 
 def _run(order: Order, parts: Parts, say: Callable[[str], None]) -> Report:

@@ -16,6 +16,10 @@ APART = (1.0, 4.0)
 ALONE = {"broker": ("broker", 8.0), "cut": ("broker", 2.0), "database": ("database", 2.0), "full": ("database", 2.0)}
 """What a fault needs to itself, and for how many seconds after its end: a broker takes its time to come back."""
 
+SETTLED = 6.0
+"""Seconds before which the broker is left alone: RabbitMQ 3.10 loses a quorum queue if it is killed right after it was
+declared, and keeps its name, so that nothing can be published to it any more."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
@@ -31,7 +35,7 @@ def plan(seed: int, seconds: float, kinds: Sequence[str]) -> list[Fault]:
     """Return faults for so many seconds, each kind about as often as any other; the same for the same seed."""
     chance = random.Random(seed)
     found: list[Fault] = []
-    free = {"broker": 0.0, "database": 0.0}
+    free = {"broker": SETTLED, "database": 0.0}
     at, deck = chance.uniform(*APART), list[str]()
     while kinds:
         deck = deck or chance.sample(list(kinds), len(kinds))
