@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import sqlalchemy.exc
+from oslo_db import exception
 
 from tests.acceptance import site as sites
 from tests.chaos import broker, checks, collector, crew, database, faults, programs, schedule, sender
@@ -153,12 +154,13 @@ def _settle(parts: Parts, casts: int, heard: collector.Collector, say: Callable[
         try:
             done, due = parts.site.count(tables.inbox), parts.site.due()
             told = parts.site.count(tables.outbox)
-        except sqlalchemy.exc.SQLAlchemyError as error:
+        except (sqlalchemy.exc.SQLAlchemyError, exception.DBError) as error:
             return f"the database does not answer: {error}"
         if done == casts and not due and len(heard.heard) >= told:
             return ""
         return f"{done} of {casts} casts done, {due} notifications due, {len(heard.heard)} of {told} heard"
 
+    parts.site.bind.dispose()  # its sessions were ended with the others
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         with contextlib.suppress(TimeoutError):
