@@ -72,9 +72,9 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     settings: Settings
     suspects: Sequence[interfaces.Delivery] = ()
 
-    def __bool__(self) -> bool:
-        """Whether there is anything to do."""
-        return bool(self.orders or self.suspects)
+    def __len__(self) -> int:
+        """Return of how many deliveries it is."""
+        return len(self.orders) + len(self.suspects)
 
     def first(self) -> tuple[Reading, Reading]:
         """Return the first delivery, and the others."""

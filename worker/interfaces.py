@@ -80,11 +80,17 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 class Consumer(Protocol):
     """Takes casts and calls off the bus; one thread only, and nothing is acknowledged before ``settle``."""
 
+    batch_size: int
+    """Most deliveries of a batch."""
+
     def open(self) -> None:
         """Connect, declare what is missing, start to consume; raises BusUnavailable."""
 
-    def batch(self, idle: float = IDLE) -> list[Delivery]:
-        """Return up to batch_size deliveries, or what came within batch_wait; empty after ``idle`` seconds of nothing."""
+    def batch(self, idle: float = IDLE, *, begun: int = 0, haste: float = 0.0) -> list[Delivery]:
+        """Return up to batch_size deliveries, or what came within batch_wait; empty after ``idle`` seconds of nothing.
+
+        ``begun`` are in the batch already. ``haste`` from 0 to 1 shortens batch_wait, 1 to nothing.
+        """
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge exactly these deliveries, whose transaction is committed."""

@@ -34,6 +34,9 @@ class Worker:
     PATIENCE = 600.0
     BEAT = 1.0
     AGAIN = 1.0  # seconds between two tries of a batch
+    LOOK = 0.002  # seconds between two looks at what has come while the database works
+    LOAD = 50
+    """Messages in a batch with which the next one is given all of batch_wait to fill up; fewer, that part of it."""
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Worker:
         self._stopping = threading.Event()
         self._committer = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="stocktake-commit")
         self._state = ""
+        self._haste = 1.0
         self.outcomes: dict[str, int] = {}
 
     def stop(self) -> None:
@@ -105,7 +109,8 @@ class Worker:
         Returns what came and was read while the database worked.
         """
         work = self._committer.submit(self._commit, read)
-        ahead = self._read(0.0)
+        self._haste = 1 - min(len(read) / self.LOAD, 1.0)
+        ahead = self._ahead(work)
         answers = self._committed_answers(work, read)
         for answer in answers:
             self.outcomes[answer.word] = self.outcomes.get(answer.word, 0) + 1
@@ -117,9 +122,17 @@ class Worker:
         self.brake.note(len(answers), sum(answer.word == events.PARKED for answer in answers))
         return ahead
 
-    def _read(self, idle: float) -> engine.Reading:
+    def _ahead(self, work: Work) -> engine.Reading:
+        """Take and understand what comes while the database works: it is the next batch."""
+        read = self._read(0.0)
+        while len(read) < self._consumer.batch_size and not futures.wait([work], self.LOOK).done:
+            more = self._read(0.0, len(read))
+            read = read.then(more) if more else read
+        return read
+
+    def _read(self, idle: float, begun: int = 0) -> engine.Reading:
         """Take what there is and understand it."""
-        deliveries = self._consumer.batch(idle)
+        deliveries = self._consumer.batch(idle, begun=begun, haste=self._haste)
         if not deliveries:
             return self._engine.read(deliveries)
         steps.WATCH.reached(steps.TAKEN)

@@ -24,11 +24,11 @@ def _methods(deliveries: list[interfaces.Delivery]) -> list[str]:
     return [wire.decode(delivery).method for delivery in deliveries]
 
 
-def _take(consumer: interfaces.Consumer, count: int) -> list[interfaces.Delivery]:
+def _take(consumer: interfaces.Consumer, count: int, haste: float = 0.0) -> list[interfaces.Delivery]:
     taken: list[interfaces.Delivery] = []
 
     def enough() -> bool:
-        taken.extend(consumer.batch())
+        taken.extend(consumer.batch(haste=haste))
         return len(taken) >= count
 
     bus_sides.until(enough, f"{count} deliveries")
@@ -68,6 +68,30 @@ def test_a_batch_is_never_larger_than_asked(side: bus_sides.Side) -> None:
     consumer.close()
 
     assert (_methods(first), _methods(second)) == (["one", "two"], ["three"])
+
+
+def test_a_batch_that_has_begun_is_filled_up_and_no_more(side: bus_sides.Side) -> None:
+    consumer = side.consumer(batch_size=3)
+    consumer.open()
+    for name in ("one", "two", "three"):
+        side.cast(name)
+
+    first, more = consumer.batch(begun=1), consumer.batch(begun=3)
+    rest = consumer.batch(begun=2)
+    consumer.close()
+
+    assert (_methods(first), more, _methods(rest)) == (["one", "two"], [], ["three"])
+
+
+def test_in_haste_a_batch_is_not_waited_for(side: bus_sides.Side) -> None:
+    consumer = side.consumer(batch_wait=3600.0)
+    consumer.open()
+    side.cast("one")
+
+    taken = _take(consumer, 1, haste=1.0)
+    consumer.close()
+
+    assert _methods(taken) == ["one"]
 
 
 def test_an_empty_queue_gives_an_empty_batch(consumer: interfaces.Consumer) -> None:

@@ -37,6 +37,16 @@ def stored_account(place: units_of_work.Place) -> records.Account:
     return account
 
 
+@pytest.mark.parametrize("ids", [["\x1f", "m2"], ["a\x1fb", "\x1e"], ["m1", "", "m 3"], [""]])
+def test_marks_of_messages_with_any_id_are_kept_as_they_are(place: units_of_work.Place, ids: list[str]) -> None:
+    with place.unit() as unit:
+        unit.inbox.add([interfaces.Mark(id_, "report_node", "applied") for id_ in ids], NOW)
+        unit.commit()
+
+    with place.unit() as unit:
+        assert unit.inbox.seen([*ids, "m9"]).keys() == set(ids)
+
+
 def test_a_message_is_known_after_the_commit(place: units_of_work.Place) -> None:
     mark(place, full_records.a_mark("m1"), full_records.a_mark("m2"))
 

@@ -43,7 +43,7 @@ class Consumer:
 
     def __init__(self, broker: Broker, batch_size: int = 100) -> None:
         self._broker = broker
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._open = False
         self._taking = False
         self._unsettled: dict[Any, interfaces.Delivery] = {}
@@ -53,10 +53,16 @@ class Consumer:
         self._broker.check()
         self._open = self._taking = True
 
-    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:  # noqa: ARG002 - the fake never waits
+    def batch(
+        self,
+        idle: float = interfaces.IDLE,  # noqa: ARG002 - the fake never waits
+        *,
+        begun: int = 0,
+        haste: float = 0.0,  # noqa: ARG002
+    ) -> list[interfaces.Delivery]:
         self._check()
         taken: list[interfaces.Delivery] = []
-        while self._taking and self._broker.queue and len(taken) < self._batch_size:
+        while self._taking and self._broker.queue and len(taken) < self.batch_size - begun:
             taken.append(self._broker.queue.popleft())
         self._unsettled.update((delivery.tag, delivery) for delivery in taken)
         return taken

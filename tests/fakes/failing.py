@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from tests.fakes import unit_of_work
 from worker import interfaces
+
+
+def _nothing() -> None:
+    """Let a commit go on."""
 
 
 @dataclasses.dataclass
@@ -17,6 +21,7 @@ class Plan:
     begin: list[Exception] = dataclasses.field(default_factory=list)
     commit: list[Exception] = dataclasses.field(default_factory=list)
     poison: dict[str, list[Exception]] = dataclasses.field(default_factory=dict)
+    at_commit: Callable[[], object] = _nothing
     transactions: int = 0
     commits: list[list[str]] = dataclasses.field(default_factory=list)
 
@@ -42,6 +47,7 @@ class UnitOfWork(unit_of_work.UnitOfWork):
         """Commit, if the plan allows it."""
         if self._plan.commit:
             raise self._plan.commit.pop(0)
+        self._plan.at_commit()
         super().commit()
         self._plan.commits.append(self._marked)
 

@@ -14,7 +14,7 @@ from oslo_config import cfg
 from tests import builders
 from worker import conf, errors, handler, interfaces
 from worker.core import claims, commands, events
-from worker.db import bulk, engine, inbox, outbox, parked, relay_store, schema, tables, unit_of_work
+from worker.db import bulk, engine, inbox, outbox, parked, relay_store, schema, tables, unit_of_work, writes
 
 NOW = builders.NOW
 SECOND = 1_000_000
@@ -201,7 +201,7 @@ def test_old_marks_and_sent_notifications_are_purged(
     assert purged == 4 + 3
     assert outbox.status(bind) == outbox.Status(due=1, sent=1, oldest_due=NOW + 4 * SECOND)
     with bind.connect() as connection:
-        assert len(inbox.Inbox(connection).seen([builders.a_task(commands.UpdateInstance(builders.an_instance(
+        assert len(inbox.Inbox(writes.Writes(connection)).seen([builders.a_task(commands.UpdateInstance(builders.an_instance(
             builders.uid(4)))).message_id])) == 1  # fmt: skip
 
 

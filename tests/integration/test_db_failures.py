@@ -67,6 +67,7 @@ def look(unit: unit_of_work.UnitOfWork) -> None:
 
 def insert(unit: unit_of_work.UnitOfWork) -> None:
     unit.inbox.add([interfaces.Mark("m5", "report_node", "applied")], NOW)
+    unit.commit()
 
 
 def commit(unit: unit_of_work.UnitOfWork) -> None:
@@ -75,6 +76,12 @@ def commit(unit: unit_of_work.UnitOfWork) -> None:
 
 def fail(_: unit_of_work.UnitOfWork) -> None:
     raise ZeroDivisionError
+
+
+def write(unit: unit_of_work.UnitOfWork, *marks: interfaces.Mark) -> None:
+    with unit:
+        unit.inbox.add(marks, NOW)
+        unit.commit()
 
 
 def dropped_before(unit: unit_of_work.UnitOfWork, bind: sa.Engine, doing: Callable[..., None]) -> None:
@@ -115,8 +122,8 @@ def test_a_lock_that_is_not_given_is_a_conflict(bind: sa.Engine) -> None:
 def test_a_value_that_does_not_fit_is_the_data_s_fault(bind: sa.Engine) -> None:
     too_long = interfaces.Mark("m" * 65, "report_node", "applied")
 
-    with pytest.raises((psycopg.DataError, oslo_db.exception.DBDataError)), unit_of_work.UnitOfWork(bind) as unit:
-        unit.inbox.add([too_long], NOW)
+    with pytest.raises((psycopg.DataError, oslo_db.exception.DBDataError)):
+        write(unit_of_work.UnitOfWork(bind), too_long)
 
 
 def test_a_value_of_a_sender_is_not_shown_by_an_error(bind: sa.Engine) -> None:

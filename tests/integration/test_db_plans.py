@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -19,7 +20,7 @@ from worker.db import engine, outbox, reading, relay_store, schema, unit_of_work
 
 NOW = builders.NOW
 POLICY = claims.Policy(claims=claims.NONE)
-HOSTS = [f"h{number}" for number in range(40)]
+HOSTS = [f"h{number}" for number in range(200)]
 # a table from end to end, or an index from end to end: on PostgreSQL one without a condition
 THROUGH = re.compile(r"^.*Seq Scan on \w+|^.*Index (?:Only )?Scan using.*\n(?! *Index Cond).*|^SCAN .*", re.MULTILINE)
 Seen = list[tuple[str, Any]]
@@ -113,13 +114,27 @@ def reads(bind: sa.Engine) -> None:
 def watched(bind: sa.Engine, doing: Any) -> Seen:
     seen: Seen = []
 
-    def look(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
+    def look(statement: str, parameters: Any) -> None:
         if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-            seen.append((statement, parameters[0] if many else parameters))
+            seen.append((statement, parameters))
 
-    event.listen(bind, "before_cursor_execute", look)
+    class Watched(psycopg.Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            look(query, params)
+            return super().execute(query, params, **options)
+
+    def lend(connection: Any, *_: object) -> None:
+        connection.cursor_factory = Watched
+
+    def look_on(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
+        look(statement, parameters[0] if many else parameters)
+
+    # what is written to PostgreSQL goes past SQLAlchemy
+    watch = ("checkout", lend) if bind.dialect.name == "postgresql" else ("before_cursor_execute", look_on)
+    event.listen(bind, *watch)
     doing(bind)
-    event.remove(bind, "before_cursor_execute", look)
+    event.remove(bind, *watch)
+    bind.dispose()
     return seen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from tests import builders, plain, stands
 from tests.fakes import bus, clock, failing, library, unit_of_work
 from worker import brake, engine, errors, interfaces, service
+
+PATIENCE = 30.0
 
 
 def _nothing() -> None:
@@ -23,11 +26,15 @@ class Consumer(bus.Consumer):
         super().__init__(broker, batch_size=2)
         self._idle = idle
         self.closed = 0
+        self.asked: list[tuple[int, float]] = []
+        self.at_batch: Callable[[], None] = _nothing
         self.at_beat: Callable[[], None] = _nothing
         self.at_settle: Callable[[], None] = _nothing
 
-    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
-        taken = super().batch(idle)
+    def batch(self, idle: float = interfaces.IDLE, *, begun: int = 0, haste: float = 0.0) -> list[interfaces.Delivery]:
+        self.asked.append((begun, haste))
+        self.at_batch()
+        taken = super().batch(idle, begun=begun, haste=haste)
         if idle and not taken:
             self._idle()
         return taken
@@ -107,6 +114,42 @@ def test_what_comes_while_the_database_works_is_read_ahead_and_given_back_at_a_s
 
     assert desk.plan.commits == [["m1", "m2"]]
     assert [delivery.redelivered for delivery in desk.broker.queue] == [True]
+
+
+def test_what_comes_piece_by_piece_while_the_database_works_makes_one_batch() -> None:
+    desk = Desk()
+    desk.send(1)
+    committing, full = threading.Event(), threading.Event()
+    pieces = [2, 3]
+
+    def commit() -> None:
+        committing.set()
+        full.wait(PATIENCE)
+
+    def arrive() -> None:
+        if committing.is_set() and pieces:
+            desk.send(pieces.pop(0))
+        elif committing.is_set() and len(desk.consumer.asked) > 3:
+            full.set()
+
+    desk.plan.at_commit = commit
+    desk.consumer.at_batch = arrive
+
+    desk.worker.run()
+
+    assert desk.plan.commits == [["m1"], ["m2", "m3"]]
+
+
+def test_the_fewer_messages_came_the_less_the_next_batch_is_waited_for() -> None:
+    desk = Desk()
+    desk.worker.LOAD = 2
+    desk.send(1, 2, 3)
+
+    desk.worker.run()
+
+    first, *_, last = [haste for _, haste in desk.consumer.asked]
+    assert (first, last) == (1.0, 0.5)
+    assert 0.0 in {haste for _, haste in desk.consumer.asked}
 
 
 def test_a_call_is_answered_and_a_cast_is_not() -> None:

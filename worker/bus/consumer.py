@@ -36,7 +36,7 @@ class RabbitConsumer:
         queues: Sequence[topology.Queue] | None = None,
     ) -> None:
         self._queue = topic
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._batch_wait = batch_wait
         self._queues = list(topology.rpc_queues(topic) if queues is None else queues)
         self._topology = topology.Topology(bus.exchange, self._queues, auto_delete=bus.auto_delete)
@@ -62,14 +62,14 @@ class RabbitConsumer:
         self._sessions = (taking, answering)
         LOG.info("action=open queue=%s", self._queue)
 
-    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
+    def batch(self, idle: float = interfaces.IDLE, *, begun: int = 0, haste: float = 0.0) -> list[interfaces.Delivery]:
         """Return up to batch_size deliveries, or what came within batch_wait; empty after ``idle`` seconds of nothing."""
         taking, answering = self._live()
         with session.ending(taking, answering):
             if self._consumers:
-                self._fill(taking, idle)
+                self._fill(taking, self.batch_size - begun, idle, self._batch_wait * (1 - haste))
             self._keep_alive(taking, answering)
-        count = min(len(self._buffer), self._batch_size) if self._consumers else 0
+        count = min(len(self._buffer), self.batch_size - begun) if self._consumers else 0
         return [self._buffer.popleft() for _ in range(count)]
 
     def settle(self, deliveries: Sequence[interfaces.Delivery]) -> None:
@@ -133,7 +133,7 @@ class RabbitConsumer:
         self._life += 1
         channel = taking.channel
         channel.auto_decode = False
-        channel.basic_qos(0, 2 * self._batch_size, False)
+        channel.basic_qos(0, 2 * self.batch_size, False)
         for queue in sorted(self._queues, key=lambda queue: not queue.bound):
             receive = self._receiver(taking.memory, dead=not queue.bound)
             self._consumers.append(queue.name)
@@ -167,13 +167,13 @@ class RabbitConsumer:
         self._buffer.append(delivery)
         self._calls.add(delivery)
 
-    def _fill(self, taking: session.Session, idle: float) -> None:
-        end = None if not self._buffer else time.monotonic() + self._batch_wait
-        while len(self._buffer) < self._batch_size:
+    def _fill(self, taking: session.Session, size: int, idle: float, patience: float) -> None:
+        end = None if not self._buffer else time.monotonic() + patience
+        while len(self._buffer) < size:
             if not taking.read(idle if end is None else max(end - time.monotonic(), 0)):
                 break
             if self._buffer and end is None:
-                end = time.monotonic() + self._batch_wait
+                end = time.monotonic() + patience
 
     def _keep_alive(self, taking: session.Session, answering: session.Session) -> None:
         taking.beat()

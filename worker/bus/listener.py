@@ -29,7 +29,7 @@ class FakeConsumer:
         _refuse_others(conf, None)
         self._transport = oslo_messaging.get_rpc_transport(conf)
         self._target = oslo_messaging.Target(topic=topic)  # no server: no fanout
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._batch_wait = batch_wait
         self._listener: Any = None
         self._taking = False
@@ -44,18 +44,18 @@ class FakeConsumer:
         self._listener.start(self._hand_over)
         self._taking = True
 
-    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
+    def batch(self, idle: float = interfaces.IDLE, *, begun: int = 0, haste: float = 0.0) -> list[interfaces.Delivery]:
         """Return up to batch_size deliveries, or what came within batch_wait; empty after ``idle`` seconds of nothing."""
         self._check_open()
         taken: list[interfaces.Delivery] = []
         end = time.monotonic() + idle
-        while self._taking and len(taken) < self._batch_size:
+        while self._taking and len(taken) < self.batch_size - begun:
             try:
                 message = self._waiting.get(timeout=max(end - time.monotonic(), 0))
             except queue.Empty:
                 break
             if not taken:
-                end = time.monotonic() + self._batch_wait
+                end = time.monotonic() + self._batch_wait * (1 - haste)
             taken.append(self._deliver(message))
         return taken
 

@@ -40,8 +40,8 @@ OPTS: tuple[cfg.Opt, ...] = (
         min=0.0,
         max=10.0,
         mutable=True,
-        help="Seconds to wait for a batch to fill up once it has a first message. Longer waits make larger "
-        "transactions and later answers.",
+        help="Seconds to wait at most for a batch to fill up once it has a first message, when much is coming; the less "
+        "the last batch had, the shorter. What comes while a batch is committed is in the next one anyway.",
     ),
     cfg.StrOpt(
         "claim_policy",

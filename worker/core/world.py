@@ -7,7 +7,7 @@ into account figures and ledger entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -71,7 +71,7 @@ class World:
     def speaker(self, account: str) -> records.Node | None:
         """Return the node that speaks for an account: the greatest (revision, uuid) of those reported, then removed."""
         if account not in self._speakers:
-            self._speakers[account] = _speaker(self.nodes[uuid] for uuid in self._by_account.get(account, ()))
+            self._speakers[account] = _speaker([self.nodes[uuid] for uuid in self._by_account.get(account, ())])
         return self._speakers[account]
 
     def nodes_of(self, account: str) -> tuple[records.Node, ...]:
@@ -240,7 +240,7 @@ class World:
     def first_speaker(self, account: str) -> records.Node | None:
         """Return the node that spoke for the account when the transaction began."""
         uuids = self._first_by_account.get(account, ())
-        return _speaker(self.first_nodes.get(uuid) or self.nodes[uuid] for uuid in uuids)
+        return _speaker([self.first_nodes.get(uuid) or self.nodes[uuid] for uuid in uuids])
 
 
 def _places_of(book: records.Book, account: str) -> dict[places.Key, records.Place]:
@@ -261,7 +261,9 @@ def _seen(node: records.Node | None) -> tuple[object, ...] | None:
     return None if node is None else (node.uuid, node.live, node.capacity, node.disabled)
 
 
-def _speaker(nodes: Iterable[records.Node]) -> records.Node | None:
+def _speaker(nodes: Sequence[records.Node]) -> records.Node | None:
+    if len(nodes) == 1:
+        return nodes[0]
     return max(nodes, key=lambda node: (node.live, node.revision, node.uuid), default=None)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from worker.core import places, records, world
-from worker.db import bulk, failures, rows, tables, texts
+from worker.db import bulk, failures, rows, tables, texts, writes
 
 _NODE = tables.nodes.c
 _HOLDING = tables.holdings.c
@@ -24,8 +24,8 @@ Record = TypeVar("Record", records.Book, records.Account, records.Node)
 class Books:
     """The books within one transaction."""
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
+    def __init__(self, written: writes.Writes) -> None:
+        self._writes = written
 
     @failures.translated()
     def instances(self, uuids: Collection[str]) -> Sequence[records.Book]:
@@ -49,8 +49,8 @@ class Books:
         found: dict[str, records.Node] = {}
         for column, wanted in ((_NODE.uuid, uuids), (_NODE.account_id, accounts)):
             if wanted:
-                one_of = bulk.among(self._connection, column, wanted)
-                nodes = map(rows.node, self._connection.execute(rows.NODE.where(one_of)))
+                one_of = bulk.among(self._writes.connection, column, wanted)
+                nodes = map(rows.node, self._writes.connection.execute(rows.NODE.where(one_of)))
                 found |= {node.uuid: node for node in nodes}
         return list(found.values())
 
@@ -59,16 +59,18 @@ class Books:
         """Return the uuids of the instances that hold something on one of these accounts."""
         if not accounts:
             return frozenset()
-        there = bulk.among(self._connection, _HOLDING.account_id, accounts)
-        return frozenset(self._connection.scalars(sa.select(_HOLDING.instance_uuid).where(there)))
+        there = bulk.among(self._writes.connection, _HOLDING.account_id, accounts)
+        return frozenset(self._writes.connection.scalars(sa.select(_HOLDING.instance_uuid).where(there)))
 
     @failures.translated()
     def places_on(self, accounts: Collection[str]) -> dict[str, dict[places.Key, records.Place]]:
         """Return every place on each of these accounts, by instance and side."""
         found: dict[str, dict[places.Key, records.Place]] = {account: {} for account in accounts}
         query = sa.select(_HOLDING.account_id, _HOLDING.instance_uuid, _HOLDING.side, _HOLDING.place)
-        there = bulk.among(self._connection, _HOLDING.account_id, accounts)
-        for account, uuid, side, place in self._connection.execute(query.where(there, _HOLDING.place.is_not(None))):
+        there = bulk.among(self._writes.connection, _HOLDING.account_id, accounts)
+        for account, uuid, side, place in self._writes.connection.execute(
+            query.where(there, _HOLDING.place.is_not(None))
+        ):
             found[account][uuid, side] = texts.read_place(place)
         return found
 
@@ -76,7 +78,7 @@ class Books:
     def hardware_of(self, nodes: Collection[str]) -> dict[str, places.Hardware]:
         """Return what the newest reports of these nodes say of cells and devices."""
         query = sa.select(_NODE.uuid, _NODE.report).where(_NODE.report.is_not(None))
-        found = self._connection.execute(query.where(bulk.among(self._connection, _NODE.uuid, nodes)))
+        found = self._writes.connection.execute(query.where(bulk.among(self._writes.connection, _NODE.uuid, nodes)))
         return {uuid: texts.read_hardware(report) for uuid, report in found}
 
     @failures.translated()
@@ -93,8 +95,8 @@ class Books:
     def _locked(self, query: sa.Select[Any], key: sa.Column[Any], ids: Collection[str]) -> Iterable[rows.Row]:
         if not ids:
             return ()
-        one_of = bulk.among(self._connection, key, ids)
-        return self._connection.execute(query.where(one_of).order_by(key).with_for_update())
+        one_of = bulk.among(self._writes.connection, key, ids)
+        return self._writes.connection.execute(query.where(one_of).order_by(key).with_for_update())
 
     def _save_books(self, books: Sequence[records.Book]) -> None:
         self._put(tables.instances, books, rows.of_book, rows.of_book)
@@ -106,9 +108,8 @@ class Books:
             before, after = _sides(old), _sides(new)
             gone += [{"instance_uuid": new.uuid, "side": side} for side in before if before[side] != after.get(side)]
             come += [rows.of_holding(new.uuid, after[side]) for side in after if after[side] != before.get(side)]
-        removed = bulk.delete(self._connection, tables.holdings, gone)
-        failures.refused(removed, len(gone), tables.holdings)
-        bulk.insert(self._connection, tables.holdings, come)
+        self._writes.delete(tables.holdings, gone)
+        self._writes.insert(tables.holdings, come)
 
     def _save_devices(self, books: Iterable[tuple[records.Book, records.Book]]) -> None:
         """Keep one row a device that is held; two holders of one device are a Conflict."""
@@ -117,9 +118,8 @@ class Books:
             before, after = _grants(old), _grants(new)
             gone += [{"account_id": key[0], "address": key[1]} for key in before if before[key] != after.get(key)]
             come += [rows.of_grant(new.uuid, key[0], after[key]) for key in after if after[key] != before.get(key)]
-        removed = bulk.delete(self._connection, tables.devices_held, gone)
-        failures.refused(removed, len(gone), tables.devices_held)
-        bulk.insert(self._connection, tables.devices_held, come)
+        self._writes.delete(tables.devices_held, gone)
+        self._writes.insert(tables.devices_held, come)
 
     def _save_nodes(
         self, nodes: Sequence[tuple[records.Node, records.Node]], reports: dict[str, records.ComputeNode]
@@ -133,7 +133,7 @@ class Books:
             return rows.of_node(node, reports.get(node.uuid))
 
         self._put(tables.nodes, whole, complete, complete, kept=("report",))
-        self._update(tables.nodes, figures)
+        self._writes.update(tables.nodes, figures)
 
     def _put(
         self,
@@ -145,12 +145,8 @@ class Books:
         kept: tuple[str, ...] = (),
     ) -> None:
         new = [rows.first_generation(complete(record)) for record in records_ if record.generation == 0]
-        bulk.insert(self._connection, table, new)
-        self._update(table, [changing(record) for record in records_ if record.generation > 0], kept)
-
-    def _update(self, table: sa.Table, changes: list[dict[str, Any]], kept: tuple[str, ...] = ()) -> None:
-        updated = bulk.update(self._connection, table, changes, kept)
-        failures.refused(updated, len(changes), table)
+        self._writes.insert(table, new)
+        self._writes.update(table, [changing(record) for record in records_ if record.generation > 0], kept)
 
 
 def _differences(first: dict[str, Record], now: dict[str, Record]) -> Iterator[tuple[Record, Record]]:

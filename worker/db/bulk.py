@@ -1,4 +1,4 @@
-"""Many rows in one statement: COPY and arrays on PostgreSQL, the driver's executemany elsewhere.
+"""Many rows in one statement: a text or an array a column on PostgreSQL, the driver's executemany elsewhere.
 
 Rows are mappings that all have the same columns. The statements are built once per table and set of columns.
 """
@@ -12,21 +12,23 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
-from worker.db import engine, texts
+from worker.db import arrays, engine, texts
 
 CHUNK = 500
 PART = 4
 """A chunk fills one part in so many of what a statement may have."""
 
 Rows = Sequence[Mapping[str, Any]]
+Statement = tuple[str, dict[str, Any]]
+"""The text of a statement for PostgreSQL's driver, and its parameters."""
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
     """Insert rows; those that the database numbers are numbered in this order."""
     if not rows:
         return
-    if _takes_arrays(connection):
-        _copy(connection, table, rows)
+    if takes_arrays(connection):
+        connection.exec_driver_sql(*insertion(table, rows))
     else:
         connection.execute(_insert(table, tuple(rows[0])), rows)
 
@@ -38,9 +40,8 @@ def update(connection: sa.Connection, table: sa.Table, rows: Rows, kept: Collect
     """
     if not rows:
         return 0
-    if _takes_arrays(connection):
-        statement = _update_arrays(table, tuple(rows[0]), frozenset(kept))
-        return connection.exec_driver_sql(statement, _columns(rows)).rowcount
+    if takes_arrays(connection):
+        return connection.exec_driver_sql(*change(table, rows, kept)).rowcount
     if connection.dialect.name == "mysql" and not kept:
         return _update_mariadb(connection, table, rows)
     return connection.execute(_update(table, tuple(rows[0]), frozenset(kept)), rows).rowcount
@@ -50,8 +51,8 @@ def delete(connection: sa.Connection, table: sa.Table, rows: Rows) -> int:
     """Delete the rows with these values and return how many there were."""
     if not rows:
         return 0
-    if _takes_arrays(connection):
-        return connection.exec_driver_sql(_delete_arrays(table, tuple(rows[0])), _columns(rows)).rowcount
+    if takes_arrays(connection):
+        return connection.exec_driver_sql(*removal(table, rows)).rowcount
     return connection.execute(_delete(table, tuple(rows[0])), rows).rowcount
 
 
@@ -60,29 +61,47 @@ def among(connection: sa.Connection, column: sa.Column[Any], values: Collection[
 
     The values are sorted, since in that order rows are locked.
     """
-    if not _takes_arrays(connection):
-        return column.in_(sorted(values))
-    kind = sa.BigInteger() if isinstance(column.type, sa.Integer) else sa.Text()
-    return column == sa.any_(sa.bindparam(None, sorted(values), type_=postgresql.ARRAY(kind), unique=True))
+    ordered = sorted(values)
+    if not takes_arrays(connection):
+        return column.in_(ordered)
+    kind = postgresql.ARRAY(sa.BigInteger() if isinstance(column.type, sa.Integer) else sa.Text())
+    text = arrays.joined(ordered)
+    if text is None:
+        return column == sa.any_(sa.bindparam(None, ordered, type_=kind, unique=True))
+    parts = sa.func.string_to_array(sa.bindparam(None, text, type_=sa.Text(), unique=True), arrays.BETWEEN)
+    return column == sa.any_(sa.cast(parts, kind))
 
 
-def _takes_arrays(connection: sa.Connection) -> bool:
+def takes_arrays(connection: sa.Connection) -> bool:
+    """Whether this is PostgreSQL, which takes the statements below."""
     return connection.dialect.name == "postgresql"
 
 
-def _columns(rows: Rows) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in rows[0]}
+def insertion(table: sa.Table, rows: Rows) -> Statement:
+    """Return what inserts rows in this order."""
+    names, joined, values = _columns(rows)
+    return _insert_arrays(table, names, joined), values
 
 
-def _copy(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
-    """Insert by COPY: as text in an array JSON would take ten times as long, every quotation mark being escaped."""
+def change(table: sa.Table, rows: Rows, kept: Collection[str]) -> Statement:
+    """Return what updates rows that still have their generation, as ``update`` does."""
+    names, joined, values = _columns(rows)
+    return _update_arrays(table, names, joined, frozenset(kept)), values
+
+
+def removal(table: sa.Table, rows: Rows) -> Statement:
+    """Return what deletes rows with these values."""
+    names, joined, values = _columns(rows)
+    return _delete_arrays(table, names, joined), values
+
+
+def _columns(rows: Rows) -> tuple[tuple[str, ...], bool, dict[str, Any]]:
+    """Return the names of the columns, whether each is one text, and the columns: all as texts, or all as lists."""
     names = tuple(rows[0])
-    driver: Any = connection.connection.driver_connection
-    statement = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types([_type(table.columns[name]) for name in names])
-        for row in rows:
-            copy.write_row(tuple(row.values()))
+    columns = {name: [row[name] for row in rows] for name in names}
+    texts_ = {name: arrays.joined(column) for name, column in columns.items()}
+    joined = None not in texts_.values()
+    return names, joined, texts_ if joined else columns
 
 
 def _update_mariadb(connection: sa.Connection, table: sa.Table, rows: Rows) -> int:
@@ -122,9 +141,15 @@ def _update(table: sa.Table, names: tuple[str, ...], kept: frozenset[str]) -> sa
 
 
 @functools.lru_cache(maxsize=256)
-def _update_arrays(table: sa.Table, names: tuple[str, ...], kept: frozenset[str]) -> str:
+def _insert_arrays(table: sa.Table, names: tuple[str, ...], joined: bool) -> str:
+    listed = ", ".join(names)
+    return f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM {_given(table, names, joined)} ORDER BY ordinal"  # noqa: S608
+
+
+@functools.lru_cache(maxsize=256)
+def _update_arrays(table: sa.Table, names: tuple[str, ...], joined: bool, kept: frozenset[str]) -> str:
     return (
-        f"UPDATE {table.name} SET {_changes(table, names, kept, 'given.')} FROM {_given(table, names)} "  # noqa: S608
+        f"UPDATE {table.name} SET {_changes(table, names, kept, 'given.')} FROM {_given(table, names, joined)} "  # noqa: S608
         f"WHERE {_same(table, _guards(table))}"
     )
 
@@ -148,8 +173,8 @@ def _delete(table: sa.Table, names: tuple[str, ...]) -> sa.TextClause:
 
 
 @functools.lru_cache(maxsize=256)
-def _delete_arrays(table: sa.Table, names: tuple[str, ...]) -> str:
-    return f"DELETE FROM {table.name} USING {_given(table, names)} WHERE {_same(table, names)}"  # noqa: S608
+def _delete_arrays(table: sa.Table, names: tuple[str, ...], joined: bool) -> str:
+    return f"DELETE FROM {table.name} USING {_given(table, names, joined)} WHERE {_same(table, names)}"  # noqa: S608
 
 
 def _guards(table: sa.Table) -> tuple[str, ...]:
@@ -167,13 +192,19 @@ def _same(table: sa.Table, names: tuple[str, ...]) -> str:
     return " AND ".join(f"{table.name}.{name} = given.{name}" for name in names)
 
 
-def _given(table: sa.Table, names: tuple[str, ...]) -> str:
-    """Return a set of rows made of one array for each column, sent in binary form."""
-    arrays = ", ".join(f"CAST(%({name})b AS {_type(table.columns[name])}[])" for name in names)
-    return f"unnest({arrays}) AS given ({', '.join(names)})"
+def _given(table: sa.Table, names: tuple[str, ...], joined: bool) -> str:
+    """Return a set of rows made of one value for each column: a text to be taken apart, or an array in binary form."""
+    columns = []
+    for name in names:
+        kind = _type(table.columns[name])
+        given = f"string_to_array(%({name})s, '{arrays.BETWEEN}', '{arrays.NULL}')" if joined else f"%({name})b"
+        columns.append(given if joined and kind == "text" else f"CAST({given} AS {kind}[])")
+    return f"unnest({', '.join(columns)}) WITH ORDINALITY AS given ({', '.join(names)}, ordinal)"
 
 
 def _type(column: sa.Column[Any]) -> str:
     if isinstance(column.type, sa.Boolean):
         return "bool"
+    if isinstance(column.type, sa.LargeBinary):
+        return "bytea"
     return "int8" if isinstance(column.type, sa.Integer) else "text"

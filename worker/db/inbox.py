@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import sqlalchemy as sa
 
 from worker import interfaces
-from worker.db import bulk, failures, tables
+from worker.db import bulk, failures, tables, writes
 
 _TABLE = tables.inbox
 _MARK = sa.select(_TABLE.c.message_id, _TABLE.c.method, _TABLE.c.outcome, _TABLE.c.reply)
@@ -17,16 +17,16 @@ _METHOD_LENGTH = 255
 class Inbox:
     """The inbox within one transaction."""
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
+    def __init__(self, written: writes.Writes) -> None:
+        self._writes = written
 
     @failures.translated()
     def seen(self, message_ids: Collection[str]) -> Mapping[str, interfaces.Mark]:
         """Return the marks of those ids that are known."""
         if not message_ids:
             return {}
-        known = bulk.among(self._connection, _TABLE.c.message_id, message_ids)
-        rows = self._connection.execute(_MARK.where(known))
+        known = bulk.among(self._writes.connection, _TABLE.c.message_id, message_ids)
+        rows = self._writes.connection.execute(_MARK.where(known))
         return {row.message_id: interfaces.Mark(*row) for row in rows}
 
     @failures.translated()
@@ -42,4 +42,4 @@ class Inbox:
             }
             for mark in marks
         ]
-        bulk.insert(self._connection, _TABLE, rows)
+        self._writes.insert(_TABLE, rows)

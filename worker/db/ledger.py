@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
-
 from worker.core import commands, events
-from worker.db import bulk, failures, tables, texts
+from worker.db import failures, tables, texts, writes
 
 
 class Ledger:
     """The ledger within one transaction."""
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
+    def __init__(self, written: writes.Writes) -> None:
+        self._writes = written
 
     @failures.translated()
     def add(self, entries: Sequence[events.Entry], now: int) -> None:
         """Append entries."""
         causes: dict[int, str] = {}
-        bulk.insert(self._connection, tables.ledger, [_row(entry, now, causes) for entry in entries])
+        self._writes.insert(tables.ledger, [_row(entry, now, causes) for entry in entries])
 
 
 def _row(entry: events.Entry, now: int, causes: dict[int, str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from worker import interfaces
 from worker.core import events
-from worker.db import bulk, engine, failures, tables, texts
+from worker.db import engine, failures, tables, texts, writes
 
 PAGE = 500
 _ROW = tables.outbox.c
@@ -26,14 +26,14 @@ Notification = Callable[[events.Event, str, int], interfaces.Frame]
 class Outbox:
     """The outbox within one transaction."""
 
-    def __init__(self, connection: sa.Connection, notification: Notification) -> None:
-        self._connection = connection
+    def __init__(self, written: writes.Writes, notification: Notification) -> None:
+        self._writes = written
         self._notification = notification
 
     @failures.translated()
     def add(self, happened: Sequence[events.Event], now: int) -> None:
         """Append one notification for each event, in this order."""
-        bulk.insert(self._connection, tables.outbox, [self._row(event, now) for event in happened])
+        self._writes.insert(tables.outbox, [self._row(event, now) for event in happened])
 
     def _row(self, event: events.Event, now: int) -> dict[str, Any]:
         frame = self._notification(event, str(uuid.uuid4()), now)

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from worker import interfaces
-from worker.db import bulk, engine, failures, tables, texts
+from worker.db import bulk, engine, failures, tables, texts, writes
 
 TRUNCATED = "truncated"
 """Header of a message whose body is kept in part only: the ``length`` and the ``sha256`` of the whole one."""
@@ -23,16 +23,16 @@ _WIDEST = 2  # characters of a statement for one byte of a body
 class Parked:
     """The parked messages within one transaction."""
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
+    def __init__(self, written: writes.Writes) -> None:
+        self._writes = written
 
     @failures.translated()
     def add(self, messages: Sequence[interfaces.ParkedMessage]) -> None:
         """Keep messages; text in them that a database would refuse is written out, and what is too long is cut."""
-        most = engine.packet(self._connection)
+        most = engine.packet(self._writes.connection) if messages else None
         for message in messages:
             cut = message if most is None else _cut(message, most * 3 // 4)
-            self._connection.execute(tables.parked.insert(), _row(cut))
+            self._writes.insert(tables.parked, [_row(cut)])
 
 
 def _cut(message: interfaces.ParkedMessage, room: int) -> interfaces.ParkedMessage:

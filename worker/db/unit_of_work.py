@@ -7,7 +7,7 @@ from typing import Self
 import sqlalchemy as sa
 
 from worker import interfaces, mapping
-from worker.db import books, engine, failures, inbox, ledger, outbox, parked
+from worker.db import books, engine, failures, inbox, ledger, outbox, parked, writes
 
 
 class UnitOfWork:
@@ -34,21 +34,24 @@ class UnitOfWork:
             connection.close()
             raise
         self._connection = connection
-        self.inbox = inbox.Inbox(connection)
-        self.books = books.Books(connection)
-        self.ledger = ledger.Ledger(connection)
-        self.outbox = outbox.Outbox(connection, mapping.notification)
-        self.parked = parked.Parked(connection)
+        self._writes = writes.Writes(connection)
+        self.inbox = inbox.Inbox(self._writes)
+        self.books = books.Books(self._writes)
+        self.ledger = ledger.Ledger(self._writes)
+        self.outbox = outbox.Outbox(self._writes, mapping.notification)
+        self.parked = parked.Parked(self._writes)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Roll back what is not committed."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._writes.abandon()
             engine.give_back(connection)
 
     @failures.translated()
     def commit(self) -> None:
         """Make it permanent; raises Conflict or DatabaseUnavailable."""
         if self._connection is not None:
+            self._writes.finish()
             self._connection.commit()

@@ -61,8 +61,8 @@ class Consumer(bus.Consumer):
         super().__init__(broker, batch_size=3)
         self._idle = idle
 
-    def batch(self, idle: float = interfaces.IDLE) -> list[interfaces.Delivery]:
-        taken = super().batch(idle)
+    def batch(self, idle: float = interfaces.IDLE, *, begun: int = 0, haste: float = 0.0) -> list[interfaces.Delivery]:
+        taken = super().batch(idle, begun=begun, haste=haste)
         if not taken:
             self._idle()
         return taken
