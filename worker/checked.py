@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -137,14 +138,15 @@ def compute_node(of: Any) -> records.ComputeNode:
     _check_name("node", "host", data.host)
     _check_name("node", "hypervisor_hostname", data.hypervisor_hostname)
     report = records.ComputeNode(
-        **{name: getattr(data, name) for name in _FIGURES},
+        **dict(zip(_FIGURES, _figures_of(data), strict=True)),
         numa_topology=host_cells(data.numa_topology),
         pci_devices=tuple(_same(device.data, records.Device) for device in data.pci_devices),
         inventories=_inventories(data.inventories),
         traits=tuple(data.traits),
         providers=tuple(child_provider(one) for one in data.providers),
     )
-    _check_hardware(report)
+    if report.numa_topology or report.pci_devices:
+        _check_hardware(report)
     return report
 
 
@@ -158,6 +160,7 @@ def _check_hardware(report: records.ComputeNode) -> None:
 
 _NESTED = frozenset({"numa_topology", "pci_devices", "inventories", "traits", "providers"})
 _FIGURES = tuple(one.name for one in msgspec.structs.fields(records.ComputeNode) if one.name not in _NESTED)
+_figures_of = operator.attrgetter(*_FIGURES)
 
 
 def move(of: Any) -> records.Move:

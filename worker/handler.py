@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -31,6 +31,25 @@ def handle(
     Raises Conflict (repeat the batch), DatabaseUnavailable (repeat it later) or whatever a command that cannot be
     carried out raises; then nothing of the batch has happened.
     """
+    if all(isinstance(task.command, commands.ReportNode) for task in batch.tasks):
+        try:
+            return _carry_out(batch, unit_of_work, world.World(now, policy), load_reported)
+        except _MoreIsNeeded:  # what is to be locked besides comes before what is locked by now
+            pass
+    return _carry_out(batch, unit_of_work, world.World(now, policy), load)
+
+
+class _MoreIsNeeded(Exception):
+    """Reports of nodes that are not known, or not as they are reported, or not alone under their names."""
+
+
+Load = Callable[[interfaces.Books, Sequence[commands.Command], world.World], world.World]
+
+
+def _carry_out(
+    batch: Batch, unit_of_work: interfaces.UnitOfWork, into: world.World, load_: Load
+) -> tuple[events.Outcome | interfaces.Mark, ...]:
+    now = into.now
     with unit_of_work as unit:
         parked = {parking_key(message): message for message in batch.parked}
         known = unit.inbox.seen([*(task.message_id for task in batch.tasks), *parked])
@@ -39,7 +58,7 @@ def handle(
         for task in batch.tasks:  # of two messages with one id the first counts
             if task.message_id not in known:
                 fresh.setdefault(task.message_id, task)
-        books = load(unit.books, [task.command for task in fresh.values()], world.World(now, policy))
+        books = load_(unit.books, [task.command for task in fresh.values()], into)
         steps.WATCH.reached(steps.LOADED)
         decided = {task.message_id: decide.decide(books, task) for task in fresh.values()}
         announced = announce.announcements(books)
@@ -113,6 +132,28 @@ def wire_form(outcome: events.Outcome) -> dict[str, object]:
         "reason": outcome.reason,
         "detail": dict(outcome.detail),
     }
+
+
+def load_reported(books: interfaces.Books, orders: Sequence[commands.Command], into: world.World) -> world.World:
+    """Lock what reports are about and read their nodes, once, and accounts and hardware only for those with news.
+
+    Raises _MoreIsNeeded unless each node is known under the names that it reports, alone: most are, most of the time.
+    """
+    reports = [order for order in orders if isinstance(order, commands.ReportNode)]
+    accounts = {account_of(order.node.pair) for order in reports}
+    books.hold(accounts)
+    into.add(nodes=books.nodes((), accounts) if accounts else ())
+    news = []
+    for order in reports:
+        known = into.node(order.node.uuid)
+        if known.pair != order.node.pair or not into.alone(known):
+            raise _MoreIsNeeded
+        if not decide.repeats(known, order):
+            news.append(order)
+    if news:
+        load_pairs(books, frozenset(order.node.pair for order in news), into)
+        _load_places(books, news, [commands.touches(order) for order in news], into)
+    return into
 
 
 def load(books: interfaces.Books, orders: Sequence[commands.Command], into: world.World) -> world.World:

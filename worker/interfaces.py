@@ -172,6 +172,9 @@ class Books(Protocol):
     def accounts(self, pairs: Collection[records.Pair], ids: Collection[str]) -> Sequence[records.Account]:
         """Return the accounts of these pairs and ids; one that is not stored yet comes back empty (pairs only)."""
 
+    def hold(self, accounts: Collection[str]) -> None:
+        """Lock these accounts without reading what is in them; one that is not stored cannot be locked."""
+
     def nodes(self, uuids: Collection[str], accounts: Collection[str]) -> Sequence[records.Node]:
         """Return the nodes with these uuids and those whose newest report names one of these accounts."""
 

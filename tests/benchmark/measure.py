@@ -39,6 +39,16 @@ class Plan:
     brief: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """How much one of the other forms measures: runs of each case, casts of each run, or seconds at a steady rate."""
+
+    rounds: int = 3
+    casts: int = 10_000
+    seconds: float = 0.0
+    rate: float = 200.0
+
+
 FULL = Plan()
 SHORT = Plan(casts=6000, seconds_paced=0, brief=True)
 RECORDED = pathlib.Path(__file__).with_name("recorded.json")
@@ -65,6 +75,12 @@ def everything(plan: Plan, say: Callable[[str], None]) -> dict[str, list[Result]
     if plan.seconds_paced and not plan.brief:
         note("paced", trickled(casts, plan))
     return results
+
+
+def line(name: str, result: Result) -> str:
+    """Return one run of the daemon as a line."""
+    used = f"CPU {result['cpu_us']:5.0f}  database {result['database_cpu_us']:5.0f}  broker {result['broker_cpu_us']:5.0f} us"
+    return f"{name:>28}: {result['rate']:7.0f} casts/s  {used}  others {result['foreign']:4.0%}"
 
 
 def counting(results: Sequence[Result]) -> Sequence[Result]:

@@ -9,6 +9,7 @@ import pathlib
 import resource
 import threading
 import time
+from collections.abc import Iterable
 
 
 def process_seconds() -> float:
@@ -37,7 +38,29 @@ def machine_seconds() -> float:
 
 def broker_seconds() -> float:
     """Return the processor time of RabbitMQ so far, of this machine's as a whole; 0 if there is none to be seen."""
-    return sum(_seconds(process) for process in _processes() if _text(process / "comm").strip() == "beam.smp")
+    return _called("beam.smp")
+
+
+def _called(name: str) -> float:
+    return sum(_seconds(process) for process in _processes() if _text(process / "comm").strip() == name)
+
+
+def storage_seconds(url: str) -> float:
+    """Return the processor time so far of what serves a database: of MariaDB as a whole; SQLite has no process."""
+    if url.startswith("postgresql"):
+        return database_seconds(url.rpartition("/")[2])
+    return _called("mariadbd") if url.startswith("mysql") else 0.0
+
+
+def seconds_of(pids: Iterable[int]) -> float:
+    """Return the processor time of other processes so far."""
+    return sum(_seconds(pathlib.Path(f"/proc/{pid}")) for pid in pids)
+
+
+def mib_of(pid: int, figure: str = "VmRSS") -> float:
+    """Return the resident size of another process; with ``VmHWM`` the largest so far."""
+    lines = _text(pathlib.Path(f"/proc/{pid}/status")).splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(f"{figure}:")) / 1024
 
 
 def database_seconds(name: str) -> float:

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from kombu import connection as kombu_connection
 
 from tests import services
-from tests.benchmark import workload
+from tests.benchmark import cloud, workload
 from worker.bus import topology
+from worker.db import engine, schema
 
 EXCHANGE = "stocktake"
 TOPIC = "accounts"
@@ -20,14 +21,23 @@ NOTIFICATIONS = "stocktake_notifications"
 CONFIRM_EVERY = 500
 
 
-@contextlib.contextmanager
-def database() -> Iterator[str]:
+def database() -> contextlib.AbstractContextManager[str]:
     """Lend an empty database of PostgreSQL, as a URL."""
+    return _made("")
+
+
+def copied(template: str) -> contextlib.AbstractContextManager[str]:
+    """Lend a copy of a database to which nobody is connected, as a URL."""
+    return _made(f" TEMPLATE {sa.make_url(template).database}")
+
+
+@contextlib.contextmanager
+def _made(of: str) -> Iterator[str]:
     url = sa.make_url(services.require("postgresql"))
     name = f"stocktake_benchmark_{uuid.uuid4().hex[:12]}"
     server = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}{of}")
     try:
         yield url.set(database=name).render_as_string(hide_password=False)
     finally:
@@ -36,11 +46,38 @@ def database() -> Iterator[str]:
         server.dispose()
 
 
+@contextlib.contextmanager
+def prepared(nodes: int) -> Iterator[str]:
+    """Lend a database with our tables in which so many nodes are reported, and nothing is due."""
+    with database() as url:
+        prepare(url, nodes)
+        yield url
+
+
+def prepare(url: str, nodes: int) -> None:
+    """Make our tables in a database and report so many nodes there."""
+    bind = engine.of_url(url)
+    schema.sync(bind)
+    cloud.report(bind, nodes)
+    cloud.settle(bind)
+    bind.dispose()
+
+
 def connect(transport_url: str) -> Any:
     """Return an open connection of kombu, in no thread but the caller's."""
     connection: Any = kombu_connection.Connection(transport_url.replace("rabbit://", "pyamqp://", 1))  # type: ignore[no-untyped-call]
     connection.connect()
     return connection
+
+
+@contextlib.contextmanager
+def connected(transport_url: str) -> Iterator[Any]:
+    """Lend an open connection of kombu."""
+    connection = connect(transport_url)
+    try:
+        yield connection
+    finally:
+        connection.release()
 
 
 def declare(connection: Any, *, dead_letters: bool) -> None:
@@ -82,13 +119,10 @@ class Sender:
 
 def preload(transport_url: str, casts: Iterable[workload.Cast], *, dead_letters: bool) -> None:
     """Declare the queue and fill it."""
-    connection = connect(transport_url)
-    try:
+    with connected(transport_url) as connection:
         declare(connection, dead_letters=dead_letters)
         sender = Sender(connection)
         for cast in casts:
             sender.send(cast)
             sender.settle(CONFIRM_EVERY)
         sender.settle()
-    finally:
-        connection.release()

@@ -89,7 +89,7 @@ def table(found: dict[str, Any]) -> str:
         f"    {ours['batches']:.0f} transactions, {ours['notifications']:.0f} notifications",
         *_paced_lines(found["paced"]),
         f"others: share of the machine that other processes had; a run with over {measure.DISTURBED:.0%} counts only if all had",
-        *_machine_lines(found["machine"]),
+        *machine_lines(found["machine"]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -122,7 +122,8 @@ def _paced_lines(run: measure.Result | None) -> list[str]:
     return lines
 
 
-def _machine_lines(on: dict[str, Any]) -> list[str]:
+def machine_lines(on: dict[str, Any]) -> list[str]:
+    """Return what the figures were taken on, as lines."""
     database = ", ".join(f"{name} {value}" for name, value in on["postgresql"].items())
     load = ", ".join(f"{one:.2f}" for one in on["load_average"])
     return [

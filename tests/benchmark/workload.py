@@ -7,6 +7,7 @@ The bodies are what oslo.messaging's client sends, with the keys of an oslo.cont
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import random
 import uuid
@@ -39,16 +40,66 @@ class Cast:
     body: bytes
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cloud:
+    """What is there before the casts: nodes, and instances, of which number i is on node i modulo ``nodes``.
+
+    The casts are about ``used`` of the nodes, spread evenly; every other life is that of an instance that is there.
+    """
+
+    nodes: int
+    instances: int = 0
+    used: int = 0
+
+    def node(self, chance: random.Random) -> int:
+        """Return one of the nodes that the casts are about."""
+        used = self.used or self.nodes
+        return chance.randrange(used) * (self.nodes // used)
+
+    def there(self) -> list[int]:
+        """Return the numbers of the instances on these nodes."""
+        apart = self.nodes // (self.used or self.nodes)
+        return [number for number in range(self.instances) if number % self.nodes % apart == 0]
+
+
 def casts(count: int, nodes: int, seed: int = 1) -> list[Cast]:
     """Return so many casts about so many nodes; all of them can be applied in this order."""
+    return list(itertools.islice(stream(Cloud(nodes), seed), count))
+
+
+def stream(cloud: Cloud, seed: int = 1) -> Iterator[Cast]:
+    """Yield casts without end; all of them can be applied in this order."""
     chance = random.Random(seed)
-    return [_cast(words, chance) for words, _ in zip(_interleaved(nodes, chance), range(count), strict=False)]
+    there = cloud.there()
+    chance.shuffle(there)
+    return (_cast(words, chance) for words in _interleaved(cloud, there, chance))
 
 
-def reports(nodes: int) -> list[Cast]:
-    """Return a first report of each node."""
-    chance = random.Random(0)
-    return [_cast(("report_node", {"node": _node(number)}), chance) for number in range(nodes)]
+def claims(count: int, nodes: int, seed: int = 1) -> list[Cast]:
+    """Return so many first claims on so many nodes."""
+    chance = random.Random(seed)
+    told = (_Instance(chance, number % nodes) for number in range(count))
+    return [_cast(("claim_instance", {"instance": one.now("building", None), "limits": None}), chance) for one in told]
+
+
+def reports(nodes: int, revision: int = 1) -> list[Cast]:
+    """Return a report of each node; a later revision says nothing new."""
+    chance = random.Random(revision)
+    return [_cast(("report_node", {"node": _node(number, revision)}), chance) for number in range(nodes)]
+
+
+def hello() -> Cast:
+    """Return a cast that changes nothing but one node's revision: the first one of a worker that was just started."""
+    return _cast(("report_node", {"node": _node(0, 2)}), random.Random("hello"))
+
+
+def resident(number: int, cloud: Cloud) -> dict[str, Any]:
+    """Return the first record of an instance that is there before the casts."""
+    return _resident(number, cloud).now("active", None)
+
+
+def _resident(number: int, cloud: Cloud) -> _Instance:
+    return _Instance(random.Random(f"instance {number}"), number % cloud.nodes)
 
 
 def node_uuid(number: int) -> str:
@@ -61,37 +112,56 @@ def host(number: int) -> str:
     return f"compute-{number:05d}.example.org"
 
 
-def _interleaved(nodes: int, chance: random.Random) -> Iterator[Words]:
+def _interleaved(cloud: Cloud, there: list[int], chance: random.Random) -> Iterator[Words]:
     """Yield the next word of one of the lives, drawn anew each time; a life that is over makes room for another."""
-    lives = [_life(nodes, random.Random(chance.getrandbits(64))) for _ in range(OPEN)]
+
+    def another() -> Iterator[Words]:
+        own = random.Random(chance.getrandbits(64))
+        if there and own.random() < 0.5:
+            return _rest(_known(there.pop(), cloud), cloud, own)
+        return _life(cloud, own)
+
+    lives = [another() for _ in range(OPEN)]
     while True:
         place = chance.randrange(OPEN)
         words = next(lives[place], None)
         if words is None:
-            lives[place] = _life(nodes, random.Random(chance.getrandbits(64)))
+            lives[place] = another()
         else:
             yield words
 
 
-def _life(nodes: int, chance: random.Random) -> Iterator[Words]:
+def _known(number: int, cloud: Cloud) -> _Instance:
+    """Return an instance that is there, as it was told of last."""
+    told = _resident(number, cloud)
+    told.now("active", None)
+    return told
+
+
+def _life(cloud: Cloud, chance: random.Random) -> Iterator[Words]:
     """Yield what is cast about one instance, from its claim to its end."""
-    told = _Instance(chance, chance.randrange(nodes))
+    told = _Instance(chance, cloud.node(chance))
     yield "claim_instance", {"instance": told.now("building", None), "limits": None}
     yield "update_instance", {"instance": told.now("building", "networking")}
     yield "update_instance", {"instance": told.now("building", "spawning")}
     yield "update_instance", {"instance": told.now("active", None)}
+    yield from _rest(told, cloud, chance)
+
+
+def _rest(told: _Instance, cloud: Cloud, chance: random.Random) -> Iterator[Words]:
+    """Yield what is cast about an instance that is built, to its end."""
     if chance.random() < 0.45:
-        yield from _move(told, nodes, chance)
+        yield from _move(told, cloud, chance)
     for task in ("powering-off", None)[: chance.randrange(3)]:
         yield "update_instance", {"instance": told.now("active" if task else "stopped", task)}
     if chance.random() < 0.7:
         yield "delete_instance", {"instance_uuid": told.uuid, "revision": told.revision + 1}
 
 
-def _move(told: _Instance, nodes: int, chance: random.Random) -> Iterator[Words]:
+def _move(told: _Instance, cloud: Cloud, chance: random.Random) -> Iterator[Words]:
     """Yield a resize to another node, or a live migration."""
     resize = chance.random() < 0.5
-    move = _Move(told, chance, chance.randrange(nodes), resize)
+    move = _Move(told, chance, cloud.node(chance), resize)
     yield (
         "claim_migration",
         {"migration": move.now("accepted"), "instance": told.now("active", move.tasks[0]), "limits": None},
@@ -167,10 +237,10 @@ def _flavor(chance: random.Random) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _node(number: int) -> dict[str, Any]:
+def _node(number: int, revision: int) -> dict[str, Any]:
     return _primitive(
         "ComputeNode",
-        uuid=node_uuid(number), host=host(number), hypervisor_hostname=host(number), revision=1, vcpus=128,
+        uuid=node_uuid(number), host=host(number), hypervisor_hostname=host(number), revision=revision, vcpus=128,
         memory_mb=1048576, local_gb=20000, reserved_host_cpus=0, reserved_host_memory_mb=4096, reserved_host_disk_mb=0,
         cpu_allocation_ratio=16.0, ram_allocation_ratio=1.5, disk_allocation_ratio=1.0, hypervisor_type="QEMU",
         hypervisor_version=8002002, host_ip="192.0.2.7", disabled=False, numa_topology=None, pci_devices=[],

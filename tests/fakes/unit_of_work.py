@@ -84,6 +84,9 @@ class Books:
         others = [self._seen.accounts[key] for key in set(ids) - wanted.keys() if key in self._seen.accounts]
         return sorted(named + others, key=lambda account: account.id)
 
+    def hold(self, accounts: Collection[str]) -> None:
+        """Lock nothing: transactions of the fake meet at their commits."""
+
     def nodes(self, uuids: Collection[str], accounts: Collection[str]) -> Sequence[records.Node]:
         """Return the nodes with these uuids and those whose newest report names one of these accounts."""
         return [

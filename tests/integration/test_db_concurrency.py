@@ -41,22 +41,6 @@ def pool() -> Iterator[futures.ThreadPoolExecutor]:
         yield made
 
 
-def until_somebody_waits(bind: sa.Engine) -> None:
-    """Return once a session of this database waits for a lock."""
-    waiting = {
-        "postgresql": "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'",
-        "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
-    }[bind.dialect.name]
-    turn, deadline = threading.Event(), 200
-    for _ in range(deadline):
-        with bind.connect() as connection:
-            if connection.scalar(sa.text(waiting)):
-                return
-        turn.wait(0.15)  # MariaDB refreshes what it tells of locks when nobody has asked for a tenth of a second
-    pytest.fail("nobody waits for a lock")
-
-
 def test_a_second_worker_waits_and_sees_what_the_first_has_made(
     bind: sa.Engine, pool: futures.ThreadPoolExecutor
 ) -> None:
@@ -66,7 +50,7 @@ def test_a_second_worker_waits_and_sees_what_the_first_has_made(
     with unit_of_work.UnitOfWork(bind) as first:
         books = handler.load(first.books, [task.command], world.World(NOW, POLICY))
         second = pool.submit(handle, bind, [an_update(3)])
-        until_somebody_waits(bind)
+        db_servers.until_somebody_waits(bind)
         decide.decide(books, task)
         first.books.save(books)
         first.ledger.add(books.entries, NOW)
@@ -200,7 +184,7 @@ def test_who_takes_a_lease_over_waits_until_its_holder_has_marked_what_was_sent(
     marks.wait(PATIENCE)
     giving_up = pool.submit(store.release, "relay", "a")
     try:
-        until_somebody_waits(bind)
+        db_servers.until_somebody_waits(bind)
     finally:
         go_on.set()
         marked, _ = marking.result(PATIENCE), giving_up.result(PATIENCE)

@@ -7,10 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 
 from tests import builders
 from tests.integration import db_servers
@@ -23,7 +21,6 @@ POLICY = claims.Policy(claims=claims.NONE)
 HOSTS = [f"h{number}" for number in range(200)]
 # a table from end to end, or an index from end to end: on PostgreSQL one without a condition
 THROUGH = re.compile(r"^.*Seq Scan on \w+|^.*Index (?:Only )?Scan using.*\n(?! *Index Cond).*|^SCAN .*", re.MULTILINE)
-Seen = list[tuple[str, Any]]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -111,33 +108,6 @@ def reads(bind: sa.Engine) -> None:
     outbox.resend(bind, builders.uid(5001), 2)
 
 
-def watched(bind: sa.Engine, doing: Any) -> Seen:
-    seen: Seen = []
-
-    def look(statement: str, parameters: Any) -> None:
-        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-            seen.append((statement, parameters))
-
-    class Watched(psycopg.Cursor[Any]):
-        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-            look(query, params)
-            return super().execute(query, params, **options)
-
-    def lend(connection: Any, *_: object) -> None:
-        connection.cursor_factory = Watched
-
-    def look_on(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
-        look(statement, parameters[0] if many else parameters)
-
-    # what is written to PostgreSQL goes past SQLAlchemy
-    watch = ("checkout", lend) if bind.dialect.name == "postgresql" else ("before_cursor_execute", look_on)
-    event.listen(bind, *watch)
-    doing(bind)
-    event.remove(bind, *watch)
-    bind.dispose()
-    return seen
-
-
 def plan(connection: sa.Connection, statement: str, parameters: Any) -> str:
     word = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
     rows = connection.exec_driver_sql(f"{word} {statement}", parameters).all()
@@ -147,7 +117,7 @@ def plan(connection: sa.Connection, statement: str, parameters: Any) -> str:
 @pytest.mark.parametrize("doing", [hot_path, giving_out, reads])
 def test_no_statement_looks_through_a_table(bind: sa.Engine, doing: Any) -> None:
     fill(bind)
-    seen = watched(bind, doing)
+    seen = [one for one in db_servers.watched(bind, doing) if one[0].startswith(("SELECT", "UPDATE", "DELETE"))]
 
     with bind.connect() as connection:
         if bind.dialect.name == "postgresql":

@@ -47,6 +47,8 @@ def consumers_of(books: world.World, uuid: str) -> tuple[events.AllocationChange
 def _touched_accounts(books: world.World) -> Iterator[str]:
     accounts = dict.fromkeys(books.first_accounts)
     for uuid, first in books.first_nodes.items():
+        if uuid in books.unseen:
+            continue
         for node in (first, books.nodes[uuid]):
             if node.pair is not None:
                 accounts[records.account_id(node.pair.host, node.pair.node)] = None

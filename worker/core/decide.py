@@ -32,6 +32,9 @@ def report_node(books: world.World, task: commands.Task, command: commands.Repor
     if report.revision <= node.revision:
         return events.Outcome(events.STALE, task.message_id, node_uuid=node.uuid)
     changed = msgspec.structs.replace(_with_disabled(node, report.disabled, report.revision), revision=report.revision)
+    if repeats(node, command) and books.alone(node):
+        books.put_revision(changed)
+        return events.Outcome(events.APPLIED, task.message_id, node_uuid=node.uuid)
     news = command.digest != node.digest
     if news:
         changed = _with_report(changed, command)
@@ -42,6 +45,13 @@ def report_node(books: world.World, task: commands.Task, command: commands.Repor
         audit.find_rivals(books, changed, books.account(report.pair), task.cause)
     word = events.APPLIED if changed.live else events.STALE
     return events.Outcome(word, task.message_id, node_uuid=node.uuid)
+
+
+def repeats(node: records.Node, command: commands.ReportNode) -> bool:
+    """Whether a report says of a node that is there what is known of it, so that only its revision counts."""
+    report = command.node
+    told = report.disabled == node.disabled or report.revision <= node.disabled_revision
+    return node.live and told and command.digest == node.digest and report.pair == node.pair
 
 
 def _with_report(node: records.Node, command: commands.ReportNode) -> records.Node:

@@ -32,6 +32,7 @@ class World:
         self.first_books: dict[str, records.Book] = {}
         self.first_accounts: dict[str, records.Account] = {}
         self.first_nodes: dict[str, records.Node] = {}
+        self.unseen: set[str] = set()
         self._hardware: dict[str, places.Hardware] = {}
         self._places: dict[str, dict[places.Key, records.Place]] = {}
         self._causes: dict[str, dict[str, commands.Cause]] = {}
@@ -147,6 +148,7 @@ class World:
         pairs = {records.account_id(pair.host, pair.node) for pair in (old.pair, node.pair) if pair is not None}
         before = {account: self.speaker(account) for account in sorted(pairs)}
         self.first_nodes.setdefault(node.uuid, old)
+        self.unseen.discard(node.uuid)
         if old.pair != node.pair:
             self._forget_speaker(old)
             _unindex(self._by_account, old)
@@ -160,6 +162,20 @@ class World:
             if not self.accounts[account].generation:
                 # The row is made with the report: it is what a first fact about the pair is locked by.
                 self.first_accounts.setdefault(account, self.accounts[account])
+
+    def alone(self, node: records.Node) -> bool:
+        """Whether a node is the only one that reports its pair."""
+        return node.pair is not None and len(self._by_account[records.account_id(node.pair.host, node.pair.node)]) == 1
+
+    def put_revision(self, node: records.Node) -> None:
+        """Make this what is known of a node that is alone, where nothing changed that anybody sees.
+
+        Its account need not have been read.
+        """
+        if node.uuid not in self.first_nodes:
+            self.first_nodes[node.uuid] = self.nodes[node.uuid]
+            self.unseen.add(node.uuid)
+        self._know(node)
 
     def next_sequence(self, uuid: str) -> records.Node:
         """Give a node the next number for a notification of its providers and return it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 import sqlalchemy as sa
 
 from worker.core import places, records, world
@@ -42,6 +43,11 @@ class Books:
         known = {account.id for account in stored}
         empty = [records.Account(id_, pair) for id_, pair in named.items() if id_ not in known]
         return [*stored, *empty]
+
+    @failures.translated()
+    def hold(self, accounts: Collection[str]) -> None:
+        """Lock these accounts without reading what is in them; one that is not stored cannot be locked."""
+        self._locked(sa.select(tables.accounts.c.id), tables.accounts.c.id, accounts)
 
     @failures.translated()
     def nodes(self, uuids: Collection[str], accounts: Collection[str]) -> Sequence[records.Node]:
@@ -127,13 +133,16 @@ class Books:
         """Write what a report says only for nodes that sent a new one: it is far longer than the rest."""
         whole = [new for old, new in nodes if new.generation == 0 or _standing(old) != _standing(new)]
         written = {node.uuid for node in whole}
-        figures = [rows.of_node_figures(new) for _, new in nodes if new.uuid not in written]
+        others = [(old, new) for old, new in nodes if new.uuid not in written]
+        later = [rows.of_node_revisions(new) for old, new in others if _only_later(old, new)]
+        figures = [rows.of_node_figures(new) for old, new in others if not _only_later(old, new)]
 
         def complete(node: records.Node) -> dict[str, Any]:
             return rows.of_node(node, reports.get(node.uuid))
 
         self._put(tables.nodes, whole, complete, complete, kept=("report",))
         self._writes.update(tables.nodes, figures)
+        self._writes.update(tables.nodes, later)
 
     def _put(
         self,
@@ -168,6 +177,11 @@ def _grants(book: records.Book) -> dict[tuple[str, str], records.Grant]:
         if holding.place is not None
         for grant in holding.place.grants
     }
+
+
+def _only_later(old: records.Node, new: records.Node) -> bool:
+    """Whether a node was reported once more, and nothing changed."""
+    return new == msgspec.structs.replace(old, revision=new.revision, disabled_revision=new.disabled_revision)
 
 
 def _standing(node: records.Node) -> tuple[object, ...]:

@@ -124,6 +124,16 @@ def holding(row: Row) -> tuple[str, records.Holding]:
     return instance_uuid, records.Holding(account_id, consumer, side, settled, texts.read_whole(amounts), had)
 
 
+def of_node_revisions(of: records.Node) -> dict[str, Any]:
+    """Return the columns of a node that change with a report that says nothing new, and those that tell it."""
+    return {
+        "uuid": of.uuid,
+        "generation": of.generation,
+        "revision": of.revision,
+        "disabled_revision": of.disabled_revision,
+    }
+
+
 def of_node_figures(of: records.Node) -> dict[str, Any]:
     """Return the columns of a node that change without a report, and those that tell it."""
     return {

@@ -69,6 +69,27 @@ def test_a_newer_report_of_the_same_content_is_not_announced() -> None:
     assert worker.store.nodes[builders.NODE].revision == 2
 
 
+@pytest.mark.parametrize("first", [9, 8], ids=["news first", "news last"])
+def test_news_is_announced_also_when_another_report_of_the_batch_says_none(first: int) -> None:
+    worker = builders.Worker()
+    worker.tell(_report())
+
+    worker.tell(_report(revision=2, vcpus=first), _report(revision=3, vcpus=9))
+
+    assert _changes(worker) == [("create", builders.NODE, 1), ("update", builders.NODE, 2)]
+    assert worker.store.nodes[builders.NODE].revision == 3
+    histories.check_all(worker.store)
+
+
+def test_a_repeated_report_of_a_disabled_node_that_is_enabled_again_is_announced() -> None:
+    worker = builders.Worker()
+    worker.tell(_report(disabled=True))
+
+    worker.tell(_report(revision=2, disabled=False))
+
+    assert _changes(worker)[-1] == ("update", builders.NODE, 2)
+
+
 def test_a_report_keeps_its_whole_content_only_when_it_is_new() -> None:
     worker = builders.Worker()
 
