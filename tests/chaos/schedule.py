@@ -13,7 +13,7 @@ KINDS = {
 """The kinds of faults and how many seconds each lasts, at least and at most."""
 APART = (1.0, 4.0)
 """Seconds between the beginnings of two faults: the next one often comes while the last one goes on."""
-ALONE = {"broker": ("broker", 8.0), "cut": ("broker", 2.0), "database": ("database", 2.0), "full": ("database", 2.0)}
+ALONE = {"broker": ("broker", 12.0), "cut": ("broker", 2.0), "database": ("database", 2.0), "full": ("database", 2.0)}
 """What a fault needs to itself, and for how many seconds after its end: a broker takes its time to come back."""
 
 SETTLED = 6.0
