@@ -19,6 +19,8 @@ from tests.fakes import bus as fake_bus
 from worker import interfaces
 from worker.bus import connect, session, urls, wire
 from worker.conf import libraries
+from worker.testing import bus as faulty_bus
+from worker.testing import faults
 
 DEADLINE = 20.0
 
@@ -91,6 +93,20 @@ class Double:
 
     def close(self) -> None:
         """Nothing is left behind."""
+
+
+class Faulty(Double):
+    """The double behind the kit's faults, none of which happens."""
+
+    def consumer(self, batch_size: int = 10, batch_wait: float = 0.3) -> interfaces.Consumer:
+        return faulty_bus.FaultyConsumer(super().consumer(batch_size, batch_wait), _nothing())
+
+    def publisher(self, *topics: str) -> interfaces.Publisher:
+        return faulty_bus.FaultyPublisher(super().publisher(*topics), _nothing())
+
+
+def _nothing() -> faults.Faults:
+    return faults.Faults(1, faults.Rates())
 
 
 class _Answer(concurrent.futures.Future[Any]):

@@ -33,7 +33,7 @@ CONTEXT: dict[str, Any] = {
 
 def configuration(url: str, database: str, **overrides: Any) -> cfg.ConfigOpts:
     """Return a worker's configuration of its own; ``overrides`` are ``group__option`` or ``option`` of [worker]."""
-    conf = _bare()
+    conf = bare()
     options.configure(conf, [], default_config_files=[], default_config_dirs=[])
     conf.set_override("transport_url", url)
     conf.set_override("connection", database, group="database")
@@ -43,7 +43,8 @@ def configuration(url: str, database: str, **overrides: Any) -> cfg.ConfigOpts:
     return conf
 
 
-def _bare() -> cfg.ConfigOpts:
+def bare() -> cfg.ConfigOpts:
+    """Return a configuration that oslo.messaging can be used with, and nothing else."""
     conf = cfg.ConfigOpts()
     # oslo.messaging registers these on its global configuration only
     conf.register_opts(tracing.oslo_messaging_tracing, group="oslo_messaging_tracing")
@@ -55,7 +56,7 @@ class Conductor:
     """A party that knows the contract and oslo.messaging; ``exmods`` are the modules whose errors it rebuilds."""
 
     def __init__(self, url: str) -> None:
-        self._conf = _bare()
+        self._conf = bare()
         self._conf([], project="conductor", default_config_files=[], default_config_dirs=[])
         self._url = url
         self._transports: list[Any] = []
@@ -95,7 +96,7 @@ class Listener:
     """A notification consumer of oslo.messaging; ``heard`` has everything, in no order: its threads share the work."""
 
     def __init__(self, url: str) -> None:
-        self._conf = _bare()
+        self._conf = bare()
         self._conf([], project="consumer", default_config_files=[], default_config_dirs=[])
         self.heard: list[dict[str, Any]] = []
         self._lock = threading.Lock()
@@ -263,8 +264,13 @@ def _closing(conf: cfg.ConfigOpts) -> Iterator[Stand]:
         finally:
             made.close()
     finally:
-        memory.Transport.global_state.clear()  # type: ignore[no-untyped-call]
-        memory.Channel.queues.clear()
+        forget_memory()
+
+
+def forget_memory() -> None:
+    """Empty kombu's in-process transport, which is one for the whole process."""
+    memory.Transport.global_state.clear()  # type: ignore[no-untyped-call]
+    memory.Channel.queues.clear()
 
 
 def everything_stored(bind: sa.Engine) -> str:

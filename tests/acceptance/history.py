@@ -13,24 +13,24 @@ OPEN = 300
 """Instances whose lives are told at the same time."""
 
 
-def facts(count: int, seed: int = 1, nodes: int = NODES, **size: int) -> list[model.Fact]:
+def facts(count: int, seed: int = 1, nodes: int = NODES, lives: int = OPEN, **size: int) -> list[model.Fact]:
     """Return so many casts as method and arguments with the objects' primitives; a report of each node among them.
 
-    ``size`` are fields of every node's report.
+    ``lives`` are told at the same time, ``size`` are fields of every node's report.
     """
     chance = random.Random(seed)
     found: list[model.Fact] = [("report_node", {"node": plain.node(number, **size)}) for number in range(nodes)]
-    lives = {number: _life(number, chance, nodes) for number in range(1, OPEN + 1)}
-    newest = OPEN
+    told = {number: _life(number, chance, nodes) for number in range(1, lives + 1)}
+    newest = lives
     while len(found) < count:
-        number = chance.choice(list(lives))
-        told = next(lives[number], None)
-        if told is None:
+        number = chance.choice(list(told))
+        fact = next(told[number], None)
+        if fact is None:
             newest += 1
-            del lives[number]
-            lives[newest] = _life(newest, chance, nodes)
+            del told[number]
+            told[newest] = _life(newest, chance, nodes)
         else:
-            found.append(told)
+            found.append(fact)
             if chance.random() < 0.01:
                 found.append(("report_node", {"node": _grown(chance, len(found), nodes, size)}))
     return found[:count]

@@ -17,11 +17,13 @@ def rabbit_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["double", "fake", "memory", pytest.param("rabbit", marks=pytest.mark.rabbitmq)])
+@pytest.fixture(params=["double", "faulty", "fake", "memory", pytest.param("rabbit", marks=pytest.mark.rabbitmq)])
 def side(request: pytest.FixtureRequest) -> Iterator[bus_sides.Side]:
-    """Each bus in turn: the double, oslo's in-process fake, kombu's in-process transport, RabbitMQ."""
+    """Each bus in turn: the double, the same behind no faults, oslo's in-process fake, kombu's in-process transport, RabbitMQ."""
     if request.param == "double":
         made: bus_sides.Side = bus_sides.Double()
+    elif request.param == "faulty":
+        made = bus_sides.Faulty()
     elif request.param == "rabbit":
         made = bus_sides.Oslo(request.getfixturevalue("rabbit_url"))
     else:

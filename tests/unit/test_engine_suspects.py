@@ -41,6 +41,34 @@ def test_a_start_is_counted_before_the_message_is_read() -> None:
     assert desk.starts.counts == {engine._content(BAD): 1}
 
 
+def test_what_failed_only_because_the_database_was_away_is_counted_once_however_often() -> None:
+    desk = Desk(max_attempts=3)
+    desk.plan.commit = [errors.DatabaseUnavailable("gone") for _ in range(5)]
+    again = [_again(_update(1)), _again(_update(2))]
+
+    for _ in range(5):
+        with pytest.raises(errors.DatabaseUnavailable):
+            desk.process(*again)
+
+    assert set(desk.starts.counts.values()) == {1}
+    assert desk.words(*again) == ["applied"] * 2
+    assert desk.starts.counts == {}
+
+
+def test_after_a_good_end_a_start_counts_anew() -> None:
+    desk = Desk()
+    desk.plan.commit = [errors.DatabaseUnavailable("gone")]
+    with pytest.raises(errors.DatabaseUnavailable):
+        desk.process(_again(_update(1)))
+    desk.process(_again(_update(1)))
+
+    desk.plan.begin = [errors.DatabaseUnavailable("gone")]
+    with pytest.raises(errors.DatabaseUnavailable):
+        desk.process(_again(_update(1)))
+
+    assert desk.starts.counts == {engine._content(_update(1)): 1}
+
+
 def test_what_was_started_too_often_is_parked_unread() -> None:
     desk = Desk(max_attempts=3)
     desk.starts.counts = {engine._content(_update(1)): 3}

@@ -234,7 +234,11 @@ def picture(store: unit_of_work.Store) -> dict[str, Any]:
 
 def expected(facts: Facts) -> dict[str, Any]:
     """Return the same picture by the model."""
-    oracle = model.Model(facts)
+    return expected_by(model.Model(facts))
+
+
+def expected_by(oracle: model.Model) -> dict[str, Any]:
+    """Return the picture by a model that was told everything."""
     accounts = {pair: (oracle.used(pair), oracle.settled(pair), oracle.counters(pair)) for pair in oracle.pairs()}
     speakers = {builders.account_of(*pair): oracle.speaker(pair) for pair in oracle.pairs()}
     held = {name: _by_account(oracle.holdings(name)) for name in oracle.names()}
