@@ -40,6 +40,7 @@ LIES = 0.1
 LEAST_TURNS = 3
 LOOK_EVERY = 1.0
 COUNT_EVERY = 2.0
+SAY_EVERY = 30.0
 NEVER = threading.Event()
 
 
@@ -157,11 +158,14 @@ class Storm:
             NEVER.wait(sites.BLINK)
 
     def _settle(self) -> None:
-        with self.site.worker(MODULE) as feeder:
+        with self.site.worker(MODULE) as feeder, Repeated(self._say_what_is_left, SAY_EVERY):
             sites.until(self._all_told, "everything to be told", self.plan.patience)
             code = feeder.end()
             self.result.wrong += [f"stocktake-placement ended with {code}"] if code else []
             self.result.wrong += re.findall(r"action=finding .*|action=gap .*|Traceback .*", feeder.said)
+
+    def _say_what_is_left(self) -> None:
+        self._say(f"{self.site.waiting(QUEUE)} notifications wait, {len(self.liar.requests)} requests")
 
     def _all_told(self) -> bool:
         """Tell whether every cast is carried out and every notification acknowledged: what is in hand counts, too."""
@@ -234,13 +238,15 @@ def point_at(site: sites.Site, url: str, batch_size: int) -> None:
 @contextlib.contextmanager
 def brewing(plan: Plan, folder: pathlib.Path, say: Callable[[str], None] = lambda _: None) -> Iterator[Storm]:
     """Lend a storm on services of its own."""
-    with sites.lent(folder) as site, units_of_work.scratch("postgresql") as url:
+    with contextlib.ExitStack() as stack:
+        site = stack.enter_context(sites.lent(folder))
+        url = stack.enter_context(units_of_work.scratch("postgresql"))
         # Placement does not work with psycopg 3
-        with server.running(folder, url.replace("+psycopg:", "+psycopg2:")) as placement:
-            storm = Storm(plan, site, placement, say)
-            point_at(site, storm.liar.url, plan.batch_size)
-            site.sync()
-            yield storm
+        placement = stack.enter_context(server.running(folder, url.replace("+psycopg:", "+psycopg2:")))
+        storm = Storm(plan, site, placement, say)
+        point_at(site, storm.liar.url, plan.batch_size)
+        site.sync()
+        yield storm
 
 
 def run(plan: Plan, folder: pathlib.Path, say: Callable[[str], None] = lambda _: None) -> Result:
