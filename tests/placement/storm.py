@@ -29,7 +29,7 @@ from urllib import parse
 
 import sqlalchemy as sa
 
-from tests import services, stands
+from tests import invariant, services, stands
 from tests.acceptance import site as sites
 from tests.contract import units_of_work
 from tests.placement import compare, lives, proxy, server, witness
@@ -183,6 +183,7 @@ class Storm:
         found.requests, found.spoiled = len(self.liar.requests), self.liar.spoiled
         found.looks, found.judged, found.most_behind = seen.looks, seen.judged, seen.most_behind
         found.wrong += seen.wrong
+        invariant.prove(self.site.bind)
         found.wrong += compare.differences(self.placement.url, self.site.bind)
         with self.site.bind.connect() as connection:
             found.notifications = connection.scalar(sa.text("SELECT count(*) FROM outbox")) or 0

@@ -43,7 +43,7 @@ class Batches:
     def next(self) -> list[Taken]:
         """Return what is to be applied together; empty when nothing came. Raises BusUnavailable."""
         came = self._batch(self.SILENCE if self._waiting else interfaces.IDLE)
-        while self._again and (more := self._batch(self.SILENCE)):
+        while came and self._again and (more := self._batch(self.SILENCE)):
             came += more
         taken = self._waiting + came
         while came and not _end(taken):
@@ -55,7 +55,8 @@ class Batches:
 
     def _batch(self, idle: float) -> list[Taken]:
         deliveries = self._consumer.batch(idle)
-        self._again = self._again and any(one.redelivered for one in deliveries)
+        if deliveries:
+            self._again = self._again and any(one.redelivered for one in deliveries)
         return [Taken(delivery, self._read(delivery)) for delivery in deliveries]
 
 

@@ -70,6 +70,20 @@ def test_what_comes_again_is_one_batch() -> None:
     assert [len(batch) for batch in found] == [7]
 
 
+def test_it_may_come_again_after_a_while_of_nothing() -> None:
+    broker = bus.Broker()
+    consumer = bus.Consumer(broker, 1)
+    consumer.open()
+    taking = batches.Batches(consumer, _read)
+
+    nothing = taking.next()
+    for _ in range(3):
+        broker.send(json.dumps([NODE]).encode(), redelivered=True)
+
+    assert nothing == []
+    assert len(taking.next()) == 3
+
+
 STREAMS = strategies.lists(
     strategies.tuples(strategies.integers(0, 2), strategies.integers(1, 3), strategies.booleans()), max_size=12
 )
