@@ -275,6 +275,34 @@ def test_a_lost_answer_to_many_new_consumers_is_not_paid_for_one_by_one(placemen
     api.close()
 
 
+def test_many_consumers_that_have_to_be_looked_up_get_there_however_often_that_fails(placement: server.Server) -> None:
+    liar = proxy.Proxy(placement.port, seed=5)
+    wanted = desired.coalesced(
+        [_provider(43), *(_allocation(300 + number, **{plain.uid(43): 1}) for number in range(8))]
+    )
+    assert _sync(liar.url).apply(wanted) == {}
+    again = _sync(liar.url)  # another life, to which they are as new
+    liar.share = 0.6
+    tries = 0
+
+    while True:
+        tries += 1
+        try:
+            findings = again.apply(wanted)
+            break
+        except faults.Unavailable:
+            assert tries < 200
+    liar.close()
+
+    api = compare.Api(placement.url)
+    assert findings == {}
+    assert api.get(f"/resource_providers/{plain.uid(43)}/usages")["usages"] == {"VCPU": 8}
+    for number in range(8):
+        api.send("DELETE", f"/allocations/{plain.uid(300 + number)}")
+    api.send("DELETE", f"/resource_providers/{plain.uid(43)}")
+    api.close()
+
+
 def _inventories(total: int) -> dict[str, Any]:
     return {
         "VCPU": {"total": total, "reserved": 0, "min_unit": 1, "max_unit": total, "step_size": 1,

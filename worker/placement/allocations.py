@@ -10,7 +10,7 @@ put under the same consumer on a provider that is not ours is read then, and sen
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.placement import client, desired, faults, patience, providers
@@ -32,6 +32,7 @@ class Allocations:
         self._size = size
         self._known: dict[str, client.Held] = {}
         self._looked: set[str] = set()
+        self._suspects: set[str] = set()
         self._done: dict[str, desired.Group] = {}
         self._sure: set[str] = set()
 
@@ -51,18 +52,26 @@ class Allocations:
             findings |= self._post(chunk)
         return findings
 
-    def _post(self, groups: Sequence[desired.Group], *, looked: bool = False) -> dict[str, faults.Finding]:
+    def _post(self, groups: Sequence[desired.Group]) -> dict[str, faults.Finding]:
         try:
-            self._send(groups, look=looked)
+            self._send(groups)
         except (faults.Stale, faults.Refused) as error:
             if len(groups) == 1:
                 return self._alone(groups[0])
-            if isinstance(error, faults.Stale) and not looked:
-                self._distrust(groups)
-                return self._post(groups, looked=True)
+            if isinstance(error, faults.Stale) and self._suspected(groups):
+                return self._post(groups)
             middle = len(groups) // 2
-            return self._post(groups[:middle], looked=looked) | self._post(groups[middle:], looked=looked)
+            return self._post(groups[:middle]) | self._post(groups[middle:])
         return {}
+
+    def _suspected(self, groups: Sequence[desired.Group]) -> bool:
+        """Have those consumers looked up next that were taken on trust; False if there are none.
+
+        What has been looked up is kept if Placement goes away in between: each try has less to look up than the last one.
+        """
+        trusted = {one.uuid for group in groups for one in group} - self._suspects
+        self._distrust(trusted)
+        return bool(trusted)
 
     def _alone(self, group: desired.Group) -> dict[str, faults.Finding]:
         """Look one instance's consumers up and send them until nobody is faster.
@@ -71,9 +80,9 @@ class Allocations:
         """
         last: faults.Stale | None = None
         for number in self._patience.tries():
-            self._distrust([group])
+            self._distrust([one.uuid for one in group])
             try:
-                self._send([group], look=True, guess=number)
+                self._send([group], guess=number)
             except faults.Stale as error:
                 last = error
             except faults.Refused as error:
@@ -90,10 +99,10 @@ class Allocations:
         self._sure |= doubtful
         return found
 
-    def _send(self, groups: Sequence[desired.Group], *, look: bool = False, guess: int = 0) -> None:
+    def _send(self, groups: Sequence[desired.Group], *, guess: int = 0) -> None:
         """Send groups in one request; afterwards what is remembered of them is true, or nothing is."""
         consumers = [one for group in groups for one in group]
-        held = {one.uuid: self._held(one, look=look) for one in consumers}
+        held = {one.uuid: self._held(one) for one in consumers}
         for place, one in enumerate(consumers):
             if one.uuid in self._looked and held[one.uuid].generation is None and guess >> place & 1:
                 held[one.uuid] = client.Held(0, {})  # see _held
@@ -107,6 +116,7 @@ class Allocations:
         if bodies:
             self._post_all(bodies)
         self._looked -= held.keys()
+        self._suspects -= held.keys()
         for uuid in bodies:
             self._known.pop(uuid, None)
         if self._placement.writes:
@@ -118,12 +128,10 @@ class Allocations:
         try:
             self._placement.set_allocations(bodies)
         except faults.Unavailable:
-            for uuid in bodies:
-                self._known.pop(uuid, None)
-                self._looked.discard(uuid)
+            self._distrust(bodies.keys())
             raise
 
-    def _held(self, one: desired.Consumer, *, look: bool) -> client.Held:
+    def _held(self, one: desired.Consumer) -> client.Held:
         """Return what a consumer holds in Placement, as it is remembered or else looked up.
 
         Placement shows none for a consumer that it has with generation 0 and without allocations, left behind when it was
@@ -131,7 +139,7 @@ class Allocations:
         """
         if one.uuid in self._known:
             return self._known[one.uuid]
-        if not look and one.generation <= FIRST_GENERATION and one.allocations:
+        if one.uuid not in self._suspects and one.generation <= FIRST_GENERATION and one.allocations:
             return client.Held(None, {})
         self._known[one.uuid] = self._placement.held(one.uuid)
         self._looked.add(one.uuid)
@@ -159,11 +167,12 @@ class Allocations:
         same = one.project_id in {None, held.project_id} and one.user_id in {None, held.user_id}
         return not held.allocations or (same and typed)
 
-    def _distrust(self, groups: Sequence[desired.Group]) -> None:
-        """Forget what is remembered of the consumers of groups."""
-        for one in (one for group in groups for one in group):
-            self._known.pop(one.uuid, None)
-            self._looked.discard(one.uuid)
+    def _distrust(self, uuids: Collection[str]) -> None:
+        """Forget what is remembered of consumers, and have them looked up."""
+        for uuid in uuids:
+            self._known.pop(uuid, None)
+            self._looked.discard(uuid)
+        self._suspects.update(uuids)
 
     def _explain(self, group: desired.Group, error: faults.Refused) -> faults.Finding:
         """Say what is wrong with a group; if only a part of it cannot be, apply the rest."""
