@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from tests import bus_sides, invariant, plain, services, stands
 from tests.contract import units_of_work
 from tests.placement import lives
-from worker import listening, maintenance, service, wiring
+from worker import errors, listening, maintenance, service, wiring
+from worker.core import records
 from worker.db import relay_store, schema, unit_of_work
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.postgresql]
@@ -71,7 +73,14 @@ class Site:
         """Do what ``stocktake provider announce`` does."""
         for pairs in maintenance.pages(relay_store.RelayStore(self.bind)):
             for pair in pairs:
-                maintenance.announce_whole(lambda: unit_of_work.UnitOfWork(self.bind), [pair], wiring.clock())
+                bus_sides.until(functools.partial(self._announced, pair), f"{pair} to be announced")
+
+    def _announced(self, pair: records.Pair) -> bool:
+        try:
+            maintenance.announce_whole(lambda: unit_of_work.UnitOfWork(self.bind), [pair], wiring.clock())
+        except errors.Conflict:  # another instance came meanwhile
+            return False
+        return True
 
     def cast(self, casts: Sequence[lives.Cast]) -> None:
         """Cast one after the other."""
