@@ -126,7 +126,7 @@ def test_a_consumer_that_joins_while_casts_go_on_has_everything_in_the_end(site:
 
 
 def _listening(site: Site, keeper: Keeper) -> listening.Listener:
-    transport = oslo_messaging.get_notification_transport(stands._bare(), site.url)
+    transport = oslo_messaging.get_notification_transport(stands.bare(), site.url)
     return listening.Listener(transport, [TOPIC], listening.Endpoint(keeper.handle, keeper.gaps.append))
 
 
