@@ -145,6 +145,15 @@ def desk(url: str, token: str | None = "admin", **overrides: Any) -> Iterator[De
             found.close()
 
 
+def empty(api: compare.Api) -> None:
+    """Leave nothing in Placement of the test before."""
+    for one in api.get("/resource_providers")["resource_providers"]:
+        for consumer in api.get(f"/resource_providers/{one['uuid']}/allocations")["allocations"]:
+            api.send("DELETE", f"/allocations/{consumer}")
+    for one in api.get("/resource_providers")["resource_providers"]:
+        api.send("DELETE", f"/resource_providers/{one['uuid']}")
+
+
 def until(condition: Callable[[], Any], what: str) -> Any:
     """Return what the condition gives once it is true; fails after the deadline. Leaves Placement time to work."""
     end = time.monotonic() + bus_sides.DEADLINE
