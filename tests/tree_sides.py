@@ -75,20 +75,3 @@ def request(number: int, vendor_id: str) -> plain.Primitive:
     made = plain.request(number)
     plain.data(made)["spec"] = [{"vendor_id": vendor_id}]
     return made
-
-
-def with_trees(of: Any) -> Any:
-    """Return primitives with two GPUs below each node, the second one only sometimes, and one GPU for each big guest."""
-    if isinstance(of, list):
-        return [with_trees(one) for one in of]
-    if not isinstance(of, dict):
-        return of
-    found = {name: with_trees(value) for name, value in of.items()}
-    values = found.get("stocktake_object.data", {})
-    if found.get("stocktake_object.name") == "Flavor" and values["flavorid"] == "big":
-        values["extra_specs"] = {"resources:VGPU": "1"}
-    if found.get("stocktake_object.name") == "ComputeNode":
-        number = int(values["uuid"][-12:]) - 500_000
-        values["providers"] = [child(GPU_A, number, VGPU=5000)]
-        values["providers"] += [child(GPU_B, number, VGPU=5000)] if values["revision"] % 2 else []
-    return found

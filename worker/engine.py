@@ -116,9 +116,9 @@ class Engine:
         self._unit_of_work = unit_of_work
         self._library = library
         self._starts = starts
+        self._begun: set[str] = set()  # counted by this process, which has not died of them
         self._clock = clock
         self._settings = settings
-        self._survived: set[str] = set()
 
     def process(self, deliveries: Sequence[interfaces.Delivery]) -> list[interfaces.Answer]:
         """Carry out deliveries and return what became of each, committed; raises DatabaseUnavailable."""
@@ -145,7 +145,7 @@ class Engine:
         Each start is counted in the database before it is made, and forgotten once it went well. What was started so
         often that it can only be what kills the worker is parked unread.
         """
-        known = self._starts.known([_content(one) for one in suspects])
+        known = self._deaths([_content(one) for one in suspects])
         first = [one for one in suspects if _content(one) not in known]
         answers = self._started(first, settings) if first else []
         for one in sorted(suspects, key=lambda one: known.get(_content(one), 0)):
@@ -156,19 +156,20 @@ class Engine:
                 answers += self._started([one], settings)
         return answers
 
+    def _deaths(self, contents: Sequence[str]) -> Mapping[str, int]:
+        """Return how often each was started and did not end: a start of our own is none while the database is away."""
+        known = self._starts.known(contents)
+        return {one: times for one, count in known.items() if (times := count - (one in self._begun))}
+
     def _started(self, suspects: Sequence[interfaces.Delivery], settings: Settings) -> list[interfaces.Answer]:
-        """Count and carry out; what failed only because the database went away is not counted again by this process."""
-        contents = {_content(one) for one in suspects}
-        fresh = contents - self._survived
+        contents = [_content(one) for one in suspects]
+        fresh = [one for one in contents if one not in self._begun]
         if fresh:
-            self._starts.begin(sorted(fresh))
-        try:
-            answers = self._carry_out([self._read(one, settings) for one in suspects], settings)
-            self._starts.finish(sorted(contents))
-        except errors.DatabaseUnavailable:
-            self._survived |= contents
-            raise
-        self._survived -= contents
+            self._starts.begin(fresh)
+            self._begun.update(fresh)
+        answers = self._carry_out([self._read(one, settings) for one in suspects], settings)
+        self._starts.finish(contents)
+        self._begun.difference_update(contents)
         return answers
 
     def _killer(self, delivery: interfaces.Delivery, count: int, settings: Settings) -> _Refuse:

@@ -2,7 +2,9 @@
 
 A provider's notifications carry a ``sequence`` that is contiguous for each node; they come at least once, first in that
 order. So a number that is not greater than the last one is a repeat, and a number that is left out was lost. What is
-sent again after a gap is handed on as ``late``: it is older than what has been handed on already.
+sent again after a gap is handed on as ``late``: it is older than what has been handed on already. So is an allocation
+whose ``consumer_generation`` is smaller than one of the same consumer before it: a broker gives back what a dead consumer
+had in hand when it notices, and by then another one may have taken what came after.
 """
 
 from __future__ import annotations
@@ -18,15 +20,17 @@ import oslo_messaging
 DATA = "stocktake_object.data"
 PROVIDER = "resource_provider."
 EXISTS = "resource_provider.exists"
+ALLOCATION = "allocation.update"
 REMEMBERED = 100_000
-"""Ids that are known again, and numbers of one gap that may still come."""
+"""Ids and consumers that are known again, and numbers of one gap that may still come."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Notification:
     """One notification: ``payload`` has the fields alone, those of the objects in it likewise.
 
-    ``late``: a newer one of the same node was handed on before; of use to whoever adds up, not to whoever keeps a state.
+    ``late``: a newer one of the same node or consumer was handed on before; of use to whoever adds up, not to whoever
+    keeps a state.
     """
 
     message_id: str
@@ -68,15 +72,23 @@ def fields(of: Any) -> Any:
 
 
 class Tracker:
-    """Knows what has come: ids, and for each node the last sequence and those that are missing. For one thread.
+    """Knows what has come: ids, for each node the last sequence and those that are missing, for each consumer the newest
+    generation. For one thread.
 
     ``positions`` are the last sequences of an earlier life; without them the first number of a node is where it begins.
+    ``generations`` are those of its consumers.
     """
 
-    def __init__(self, positions: Mapping[str, int] | None = None, remembered: int = REMEMBERED) -> None:
+    def __init__(
+        self,
+        positions: Mapping[str, int] | None = None,
+        remembered: int = REMEMBERED,
+        generations: Mapping[str, int] | None = None,
+    ) -> None:
         self._last = dict(positions or {})
         self._missing: dict[str, set[int]] = {}
         self._ids: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._generations = collections.OrderedDict(generations or {})
         self._remembered = remembered
 
     @property
@@ -92,6 +104,8 @@ class Tracker:
         """Tell what a notification is; nothing is remembered before ``settle``."""
         if notification.message_id in self._ids:
             return Verdict(repeat=True)
+        if notification.event_type == ALLOCATION:
+            return Verdict(late=self._is_older(notification))
         if not notification.event_type.startswith(PROVIDER):
             return Verdict()
         node_uuid, sequence = notification.payload["node_uuid"], notification.payload["sequence"]
@@ -112,6 +126,12 @@ class Tracker:
             self._ids.popitem(last=False)
         if notification.event_type.startswith(PROVIDER):
             self._count(notification)
+        if notification.event_type == ALLOCATION and not self._is_older(notification):
+            keep_generation(self._generations, notification, self._remembered)
+
+    def _is_older(self, notification: Notification) -> bool:
+        payload = notification.payload
+        return bool(payload["consumer_generation"] < self._generations.get(payload["consumer_uuid"], 0))
 
     def _count(self, notification: Notification) -> None:
         node_uuid, sequence = notification.payload["node_uuid"], notification.payload["sequence"]
@@ -125,6 +145,17 @@ class Tracker:
         if not missing:
             del self._missing[node_uuid]
         self._last[node_uuid] = max(last, sequence)
+
+
+def keep_generation(
+    generations: collections.OrderedDict[str, int], notification: Notification, most: int = REMEMBERED
+) -> None:
+    """Note the generation of an allocation's consumer; of more than so many consumers the oldest is forgotten."""
+    consumer = notification.payload["consumer_uuid"]
+    generations[consumer] = notification.payload["consumer_generation"]
+    generations.move_to_end(consumer)
+    if len(generations) > most:
+        generations.popitem(last=False)
 
 
 def _gap(node_uuid: str, last: int, before: int) -> Gap | None:

@@ -7,6 +7,7 @@ under the lock of its account. What is not confirmed is sent again from the firs
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -85,17 +86,32 @@ class Relay:
         Raises BusUnavailable (also if nothing at all was confirmed), DatabaseUnavailable or Conflict; what was confirmed
         by then may be sent again.
         """
-        size, seconds = self._settings()
-        now = self.monotonic()
-        if self._renew_at is None or now >= self._renew_at:
-            if not self._store.acquire(LEASE, self._holder, seconds):
-                self._lose()
-                return None
-            self._renew_at = now + seconds / 3
+        if not self._hold():
+            self._lose()
+            return None
         if not self._open:  # before anything is due, so that the queues are there for whoever wants to listen
             self._publisher.open()
             self._open = True
+        size, _ = self._settings()
         return self._publish([row for row in self._store.due(size) if last is None or row[0] <= last])
+
+    def _hold(self) -> bool:
+        """Take the lease, or renew it when it is time to; False while it is another's."""
+        _, seconds = self._settings()
+        now = self.monotonic()
+        if self._renew_at is None or now >= self._renew_at:
+            if not self._store.acquire(LEASE, self._holder, seconds):
+                return False
+            self._renew_at = now + seconds / 3
+        return True
+
+    def keep(self) -> None:
+        """Keep the lease in the middle of a batch, however slow the broker is: else two would send the same for ever.
+
+        What has gone wrong, the marking of the batch finds.
+        """
+        with contextlib.suppress(errors.DatabaseUnavailable, errors.Conflict):
+            self._hold()
 
     def _publish(self, rows: Sequence[tuple[int, interfaces.Frame]]) -> int | None:
         """Publish and mark rows; none of them at all keeps an idle connection alive."""

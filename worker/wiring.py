@@ -109,9 +109,13 @@ def relay_loop(conf: cfg.ConfigOpts, bind: sa.Engine) -> relay.RelayLoop:
     """Return the loop that publishes what is due and does the chores while it is the active one."""
     store = relay_store.RelayStore(bind)
     holder = f"{socket.gethostname()[:32]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+    def keep() -> None:
+        one.keep()
+
     one = relay.Relay(
         store,
-        connect.publisher(conf),
+        connect.publisher(conf, keep),
         clock,
         holder,
         lambda: (conf.notifications.relay_batch, conf.notifications.lease_seconds),

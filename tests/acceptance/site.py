@@ -70,10 +70,10 @@ class Site:
         ]
         self.file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def run(self, module: str, *arguments: str, seconds: float = DEADLINE) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, for so many seconds at most."""
+    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
         command = [sys.executable, "-m", module, "--config-file", str(self.file), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
     def stocktake(self, *arguments: str) -> Any:
         """Run a command of the command line and return what it says in JSON."""

@@ -41,6 +41,12 @@ def test_the_same_seed_casts_the_same_bodies() -> None:
     assert first != other
 
 
+def test_no_two_messages_have_one_id() -> None:
+    told = [*workload.casts(500, 50), *workload.reports(50), *workload.reports(50, 2), workload.hello()]
+
+    assert len({cast.message_id for cast in told}) == len(told)
+
+
 def test_casts_are_of_the_sizes_that_are_promised_and_every_method_is_among_them() -> None:
     casts = workload.casts(2000, 100)
 

@@ -84,7 +84,7 @@ def claims(count: int, nodes: int, seed: int = 1) -> list[Cast]:
 
 def reports(nodes: int, revision: int = 1) -> list[Cast]:
     """Return a report of each node; a later revision says nothing new."""
-    chance = random.Random(revision)
+    chance = random.Random(f"reports {revision}")
     return [_cast(("report_node", {"node": _node(number, revision)}), chance) for number in range(nodes)]
 
 

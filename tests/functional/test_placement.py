@@ -28,7 +28,7 @@ def placement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Serve
 @pytest.fixture
 def api(placement: server.Server) -> Iterator[compare.Api]:
     found = compare.Api(placement.url)
-    _empty(found)
+    desks.empty(found)
     yield found
     found.close()
 
@@ -37,20 +37,6 @@ def api(placement: server.Server) -> Iterator[compare.Api]:
 def desk(placement: server.Server, api: compare.Api) -> Iterator[desks.Desk]:
     with desks.desk(placement.url) as found:
         yield found
-
-
-def _empty(api: compare.Api) -> None:
-    """Leave nothing of the test before."""
-    for one in api.get("/resource_providers")["resource_providers"]:
-        for consumer in api.get(f"/resource_providers/{one['uuid']}/allocations")["allocations"]:
-            api.send("DELETE", f"/allocations/{consumer}")
-    left = api.get("/resource_providers")["resource_providers"]
-    while left:
-        parents = {one["parent_provider_uuid"] for one in left}
-        for one in left:
-            if one["uuid"] not in parents:
-                api.send("DELETE", f"/resource_providers/{one['uuid']}")
-        left = [one for one in left if one["uuid"] in parents]
 
 
 def _make(api: compare.Api, uuid: str, name: str, **inventories: int) -> None:

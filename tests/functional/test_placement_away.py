@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from tests import plain
+from tests.fakes import placement_memory
 from tests.placement import compare, desks, proxy, server
 from worker import errors, listening, placement_wiring
-from worker.placement import client, desired, faults, memory, patience, sync
+from worker.placement import client, desired, faults, patience, sync
 
 
 @pytest.fixture(scope="module")
@@ -122,35 +123,6 @@ def test_an_open_placement_takes_auth_type_none(tmp_path: pathlib.Path) -> None:
         desk.equal()
 
 
-class Kept:
-    """A memory of its own; satisfies ``memory.Memory``."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, memory.Mark] = {}
-        self.waiting: dict[str, str] = {}
-
-    def marks(self, uuids: Any) -> dict[str, memory.Mark]:
-        return {uuid: self.kept[uuid] for uuid in uuids if uuid in self.kept}
-
-    def made(self) -> list[str]:
-        return [uuid for uuid, mark in self.kept.items() if mark.made]
-
-    def mark(self, uuid: str, mark: memory.Mark) -> None:
-        self.kept[uuid] = mark
-
-    def forget(self, uuid: str) -> None:
-        self.kept.pop(uuid, None)
-
-    def pending(self) -> dict[str, str]:
-        return dict(self.waiting)
-
-    def keep(self, subject: str, intent: str) -> None:
-        self.waiting[subject] = intent
-
-    def drop(self, subject: str) -> None:
-        del self.waiting[subject]
-
-
 @pytest.fixture
 def synchronizer(placement: server.Server) -> sync.Sync:
     return _sync(placement.url)
@@ -158,7 +130,9 @@ def synchronizer(placement: server.Server) -> sync.Sync:
 
 def _sync(url: str, attempts: int = 5) -> sync.Sync:
     service = client.Placement(_adapter(url))
-    return sync.Sync(service, Kept(), patience.Patience(attempts, lambda: 0.0, lambda _: None), size=10)
+    return sync.Sync(
+        service, placement_memory.Memory(), patience.Patience(attempts, lambda: 0.0, lambda _: None), size=10
+    )
 
 
 def _adapter(url: str) -> Any:
@@ -275,6 +249,57 @@ def test_many_consumers_go_in_few_requests_and_updates_of_one_are_sent_once(plac
     for number in range(40):
         api.send("DELETE", f"/allocations/{plain.uid(100 + number)}")
     api.send("DELETE", f"/resource_providers/{plain.uid(41)}")
+    api.close()
+
+
+def test_a_lost_answer_to_many_new_consumers_is_not_paid_for_one_by_one(placement: server.Server) -> None:
+    through = proxy.Proxy(placement.port)
+    feeder = _sync(through.url)
+    holders = [_allocation(200 + number, **{plain.uid(42): 1}) for number in range(10)]
+    feeder.apply(desired.coalesced([_provider(42, inventories=_inventories(100))]))
+    again = _sync(through.url)  # another life, to which they are as new
+    feeder.apply(desired.coalesced(holders))
+    before = len(through.requests)
+
+    findings = again.apply(desired.coalesced(holders))
+
+    asked = through.requests[before:]
+    through.close()
+    api = compare.Api(placement.url)
+    assert findings == {}
+    assert asked.count("POST /allocations") == 1  # they were looked up, and there was nothing to do
+    assert api.get(f"/resource_providers/{plain.uid(42)}/usages")["usages"] == {"VCPU": 10}
+    for number in range(10):
+        api.send("DELETE", f"/allocations/{plain.uid(200 + number)}")
+    api.send("DELETE", f"/resource_providers/{plain.uid(42)}")
+    api.close()
+
+
+def test_many_consumers_that_have_to_be_looked_up_get_there_however_often_that_fails(placement: server.Server) -> None:
+    liar = proxy.Proxy(placement.port, seed=5)
+    wanted = desired.coalesced(
+        [_provider(43), *(_allocation(300 + number, **{plain.uid(43): 1}) for number in range(8))]
+    )
+    assert _sync(liar.url).apply(wanted) == {}
+    again = _sync(liar.url)  # another life, to which they are as new
+    liar.share = 0.6
+    tries = 0
+
+    while True:
+        tries += 1
+        try:
+            findings = again.apply(wanted)
+            break
+        except faults.Unavailable:
+            assert tries < 200
+    liar.close()
+
+    api = compare.Api(placement.url)
+    assert findings == {}
+    assert api.get(f"/resource_providers/{plain.uid(43)}/usages")["usages"] == {"VCPU": 8}
+    for number in range(8):
+        api.send("DELETE", f"/allocations/{plain.uid(300 + number)}")
+    api.send("DELETE", f"/resource_providers/{plain.uid(43)}")
     api.close()
 
 

@@ -105,6 +105,18 @@ def test_an_idle_publisher_that_was_cut_off_connects_again_by_itself(
     _wait_for_depth(conf, "stocktake_notifications.info", 3)
 
 
+def test_while_confirms_are_awaited_something_else_is_done(conf: cfg.ConfigOpts) -> None:
+    done: list[int] = []
+    telling = connect.publisher(conf, lambda: done.append(1))
+    telling.open()
+
+    confirmed = telling.publish(_frames(1))
+    telling.close()
+
+    assert confirmed == 1
+    assert done
+
+
 @contextlib.contextmanager
 def _at_write(number: int, act: Callable[[], None]) -> Iterator[None]:
     """Do something once so many pieces are written to the broker."""

@@ -145,6 +145,20 @@ def desk(url: str, token: str | None = "admin", **overrides: Any) -> Iterator[De
             found.close()
 
 
+def empty(api: compare.Api) -> None:
+    """Leave nothing in Placement of the test before."""
+    for one in api.get("/resource_providers")["resource_providers"]:
+        for consumer in api.get(f"/resource_providers/{one['uuid']}/allocations")["allocations"]:
+            api.send("DELETE", f"/allocations/{consumer}")
+    left = api.get("/resource_providers")["resource_providers"]
+    while left:
+        parents = {one["parent_provider_uuid"] for one in left}
+        for one in left:
+            if one["uuid"] not in parents:
+                api.send("DELETE", f"/resource_providers/{one['uuid']}")
+        left = [one for one in left if one["uuid"] in parents]
+
+
 def until(condition: Callable[[], Any], what: str) -> Any:
     """Return what the condition gives once it is true; fails after the deadline. Leaves Placement time to work."""
     end = time.monotonic() + bus_sides.DEADLINE

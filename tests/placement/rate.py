@@ -6,6 +6,7 @@ No bus: what is measured is the work that stocktake-placement does for a batch. 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 import random
 import sys
@@ -23,7 +24,7 @@ from worker import listening
 from worker.placement import client, desired, memory, patience, sync
 
 NODES = 100
-INSTANCES = 500
+WAITING = 500
 RECORD = {"reserved": 0, "min_unit": 1, "step_size": 1, "allocation_ratio": 1.0}
 
 
@@ -49,7 +50,8 @@ class Kept(memory.ReadOnly):
 class Cloud:
     """Tells of instances that are built and moved about."""
 
-    def __init__(self) -> None:
+    def __init__(self, instances: int) -> None:
+        self._instances = instances
         self._chance = random.Random(1)
         self._nodes = [str(uuid.UUID(int=number + 1)) for number in range(NODES)]
         self._sequences = dict.fromkeys(self._nodes, 0)
@@ -60,15 +62,24 @@ class Cloud:
 
     def turn(self, generation: int) -> Iterator[listening.Notification]:
         """Yield what a build or a move of every instance causes: one allocation, one or two providers."""
-        for number in range(INSTANCES):
+        for number in range(self._instances):
             yield self._provider(self._chance.choice(self._nodes))
             node = self._chance.choice(self._nodes)
             yield self._provider(node)
             yield _allocation(number, generation, node)
 
-    def _provider(self, node: str) -> listening.Notification:
+    def waiting(self) -> list[listening.Notification]:
+        """Return updates of the inventory of one provider, as they wait in a queue that nobody took for a while."""
+        return [self._provider(self._nodes[0], vcpus=10**4 + number) for number in range(1, WAITING + 1)]
+
+    def gone(self) -> list[listening.Notification]:
+        """Return that every instance is deleted."""
+        told = [_allocation(number, 3, "") for number in range(self._instances)]
+        return [dataclasses.replace(one, payload={**one.payload, "allocations": {}}) for one in told]
+
+    def _provider(self, node: str, vcpus: int = 10**4) -> listening.Notification:
         self._sequences[node] += 1
-        totals = {"VCPU": 10**4, "MEMORY_MB": 10**7, "DISK_GB": 10**6}
+        totals = {"VCPU": vcpus, "MEMORY_MB": 10**7, "DISK_GB": 10**6}
         payload = {
             "uuid": node, "name": node, "parent_provider_uuid": None, "root_provider_uuid": node, "node_uuid": node,
             "sequence": self._sequences[node], "usages": {}, "traits": ["COMPUTE_NODE", "OWNER_NOVA"],
@@ -91,21 +102,23 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.placement.rate", description=__doc__)
     parser.add_argument("--database", metavar="URL", help="of Placement, empty; SQLite without it")
+    parser.add_argument("--instances", type=int, default=500)
+    parser.add_argument("--consumers", type=int, nargs="+", default=[1, 50, 200], help="in one request")
     said = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, server.running(pathlib.Path(folder), said.database) as placement:
-        for consumers in (1, 50, 200):
-            _measure(placement.url, consumers)
+        for consumers in said.consumers:
+            _measure(placement.url, consumers, Cloud(said.instances))
 
 
-def _measure(url: str, consumers: int) -> None:
+def _measure(url: str, consumers: int, cloud: Cloud) -> None:
     auth = token_endpoint.Token(url, "admin")
     asking = session.Session(auth=auth, timeout=60)
     service = client.Placement(adapter.Adapter(asking, service_type="placement", endpoint_override=url))
     patient = patience.Patience(10, random.random, threading.Event().wait)
-    cloud, feeder = Cloud(), sync.Sync(service, Kept(), patient, consumers)
+    feeder = sync.Sync(service, Kept(), patient, consumers)
     parts: list[tuple[str, Sequence[listening.Notification]]] = [
         ("reports", cloud.reports()), ("builds", list(cloud.turn(1))), ("moves", list(cloud.turn(2))),
-        ("gone", [_gone(number) for number in range(INSTANCES)]),
+        ("gone", cloud.gone()), ("waiting", cloud.waiting()),
     ]  # fmt: skip
     for name, told in parts:
         asked, began = service.requests, time.monotonic()
@@ -117,11 +130,6 @@ def _measure(url: str, consumers: int) -> None:
             f"{consumers:4} consumers a request, {name:8} {len(told):6} notifications {requests:6} requests "
             f"{took:7.2f} s {len(told) / took:8.0f}/s {1000 * took / max(requests, 1):7.1f} ms a request\n"
         )
-
-
-def _gone(number: int) -> listening.Notification:
-    told = _allocation(number, 3, "")
-    return listening.Notification(told.message_id, told.event_type, {**told.payload, "allocations": {}})
 
 
 if __name__ == "__main__":

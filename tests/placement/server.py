@@ -23,6 +23,7 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as found:
             self.port = int(found.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
+        self.database = database
         self._command = [sys.executable, "-m", "tests.placement", "--port", str(self.port)]
         self._command += ["--database", database, *(["--open"] if everybody else [])]
         self._log = folder / "placement.log"

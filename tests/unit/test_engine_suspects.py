@@ -81,6 +81,31 @@ def test_what_was_started_too_often_is_parked_unread() -> None:
     )
 
 
+def test_a_database_that_is_away_is_no_death_however_often_the_batch_is_tried() -> None:
+    desk = Desk(max_attempts=2)
+    desk.plan.commit = [errors.DatabaseUnavailable("the disk is full") for _ in range(4)]
+
+    for _ in range(4):
+        with pytest.raises(errors.DatabaseUnavailable):
+            desk.process(_again(_update(1)), _again(_update(2)))
+
+    assert desk.starts.counts == {engine._content(_update(number)): 1 for number in (1, 2)}
+    assert desk.words(_again(_update(1)), _again(_update(2))) == ["applied"] * 2
+    assert (desk.starts.counts, desk.store.parked) == ({}, [])
+
+
+def test_a_start_of_a_worker_that_lives_hides_no_death_of_another() -> None:
+    desk = Desk(max_attempts=2)
+    desk.plan.commit = [errors.DatabaseUnavailable("the disk is full")]
+    with pytest.raises(errors.DatabaseUnavailable):
+        desk.process(_again(_update(1)))
+    desk.starts.begin([engine._content(_update(1))] * 2)
+    desk.starts.begin([engine._content(_update(1))])
+
+    assert desk.words(_again(_update(1))) == ["parked"]
+    assert [one.attempts for one in desk.store.parked] == [2]
+
+
 def test_readings_are_taken_apart_and_put_together_in_order() -> None:
     desk = Desk()
     reading = desk.engine.read([_update(1), _again(_update(2)), _update(3), _again(_update(4))])

@@ -118,6 +118,39 @@ def test_other_notifications_are_known_by_their_id() -> None:
     assert [(one.message_id, one.publisher_id, one.timestamp) for one in desk.handled] == [("a", "stocktake:h1", "now")]
 
 
+def _allocation(consumer: str, generation: int) -> listening.Notification:
+    payload = {"consumer_uuid": consumer, "consumer_generation": generation}
+    return listening.Notification(f"{consumer} {generation}", "allocation.update", payload)
+
+
+def test_an_older_allocation_of_the_same_consumer_is_late() -> None:
+    desk = Desk(listening.Tracker(generations={"b": 5}))
+
+    desk.hear(_allocation("a", 3), _allocation("a", 2), _allocation("a", 4), _allocation("b", 4), _allocation("c", 1))
+
+    assert [(one.message_id, one.late) for one in desk.handled] == [
+        ("a 3", False), ("a 2", True), ("a 4", False), ("b 4", True), ("c 1", False),
+    ]  # fmt: skip
+
+
+def test_the_same_generation_told_again_is_as_good_as_new() -> None:
+    desk = Desk()
+    again = listening.Notification("other id", "allocation.update", _allocation("a", 3).payload)
+
+    desk.hear(_allocation("a", 3), again)
+
+    assert [one.late for one in desk.handled] == [False, False]
+
+
+def test_of_consumers_only_so_many_are_remembered() -> None:
+    desk = Desk(listening.Tracker(remembered=2))
+
+    desk.hear(_allocation("a", 3), _allocation("b", 3), _allocation("a", 4), _allocation("c", 3))
+    desk.hear(_allocation("a", 2), _allocation("b", 2))
+
+    assert [one.late for one in desk.handled][-2:] == [True, False]
+
+
 def test_only_so_many_ids_and_numbers_are_remembered() -> None:
     desk = Desk(listening.Tracker(remembered=3))
 

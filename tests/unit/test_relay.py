@@ -161,6 +161,40 @@ def test_a_relay_that_lost_its_lease_while_it_published_marks_nothing_and_stands
     assert second.turn() == 1
 
 
+def test_a_broker_that_confirms_later_than_a_lease_lasts_does_not_cost_the_relay_its_lease() -> None:
+    desk = relay_desk.Desk()
+    desk.store.put("a")
+    first, second = desk.relay("first"), desk.relay("second")
+    others = []
+
+    def wait() -> None:
+        for _ in range(3):
+            desk.clock.pass_(relay_desk.SECONDS - 1)
+            first.keep()
+            others.append(second.turn())
+
+    desk.meanwhile = wait
+    done = first.turn()
+
+    assert (done, others, desk.store.holder, desk.heard()) == (1, [None] * 3, "first", ["a"])
+    assert len(desk.store.sent_ids) == 1
+
+
+def test_a_database_that_is_away_meanwhile_does_not_end_a_batch() -> None:
+    desk = relay_desk.Desk()
+    desk.store.put("a")
+    first = desk.relay("first")
+
+    def wait() -> None:
+        desk.clock.pass_(relay_desk.SECONDS / 2)
+        desk.store.failures.append(errors.DatabaseUnavailable("gone"))
+        first.keep()
+
+    desk.meanwhile = wait
+
+    assert first.turn() == 1
+
+
 def test_the_active_relay_opens_its_publisher_before_anything_is_due() -> None:
     desk = relay_desk.Desk()
     opened = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from oslo_config import cfg
 
 from worker import interfaces
@@ -24,10 +26,16 @@ def notifications(conf: cfg.ConfigOpts, topic: str, batch_size: int, batch_wait:
     return rabbit_consumer.RabbitConsumer(bus, topic, batch_size, batch_wait, queues)
 
 
-def publisher(conf: cfg.ConfigOpts) -> interfaces.Publisher:
-    """Return the publisher of notifications, not yet open; ``[oslo_messaging_notifications] transport_url`` counts."""
+def publisher(conf: cfg.ConfigOpts, meanwhile: Callable[[], None] | None = None) -> interfaces.Publisher:
+    """Return the publisher of notifications, not yet open; ``[oslo_messaging_notifications] transport_url`` counts.
+
+    ``meanwhile`` is called now and then while a broker is waited for.
+    """
     url = urls.notification_url(conf)
     topics = conf.oslo_messaging_notifications.topics
     if urls.scheme(conf, url) == urls.FAKE:
         return listener.FakePublisher(conf, topics)
-    return rabbit_publisher.RabbitPublisher(urls.bus(conf, url), topics)
+    made = rabbit_publisher.RabbitPublisher(urls.bus(conf, url), topics)
+    if meanwhile is not None:
+        made.meanwhile = meanwhile
+    return made

@@ -109,7 +109,8 @@ class RabbitPublisher:
     """Publishes over RabbitMQ or kombu's in-process transport; satisfies ``interfaces.Publisher``.
 
     A connection that died while nothing was on its way is replaced without a word. ``publish`` of no frames keeps an
-    idle one alive, if called more often than the heartbeat.
+    idle one alive, if called more often than the heartbeat. ``meanwhile`` is called about once a second while confirms
+    are awaited.
     """
 
     def __init__(self, bus: urls.Bus, topics: Sequence[str], window: int = WINDOW, timeout: float = TIMEOUT) -> None:
@@ -122,6 +123,7 @@ class RabbitPublisher:
         self._topology = topology.Topology(bus.exchange, queues, auto_delete=bus.auto_delete)
         self._dialer = session.Dialer(bus, "stocktake notifications")
         self._session: session.Session | None = None
+        self.meanwhile: Callable[[], None] = _nothing
         self._confirms = Confirms()
 
     def open(self) -> None:
@@ -216,6 +218,7 @@ class RabbitPublisher:
         while left > most:
             live.read(1.0)
             live.beat()
+            self.meanwhile()
             now, before, left = time.monotonic(), left, self._confirms.in_flight()
             if left < before:
                 end = now + self._timeout
@@ -229,6 +232,10 @@ class RabbitPublisher:
                     message = _message(live.channel, outgoing)
                     live.channel.basic_publish(message, self._exchange, outgoing.key(topic))
         return len(frames)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _listen(channel: Any, confirms: Confirms) -> None:

@@ -1,15 +1,16 @@
 """What consumers hold: many of them in one request, all of one instance always in the same one.
 
 Theory: Placement takes a set of consumers or none of it, and refuses a consumer whose generation is not the one it has.
-So a set is sent on what is remembered of the generations, a new consumer with none; a set that is refused is halved,
-down to the one instance that is at fault, and that one is looked up and sent again by itself. What somebody else put
-under the same consumer on a provider that is not ours is read then, and sent back as it was.
+So a set is sent on what is remembered of the generations, a new consumer with none. If that is not what Placement has
+(an answer was lost, an earlier life had written it, somebody else did), the consumers of the set are looked up and it is
+sent again; a set that is refused all the same is halved, down to the one instance that is at fault. What somebody else
+put under the same consumer on a provider that is not ours is read then, and sent back as it was.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.placement import client, desired, faults, patience, providers
@@ -31,11 +32,14 @@ class Allocations:
         self._size = size
         self._known: dict[str, client.Held] = {}
         self._looked: set[str] = set()
+        self._suspects: set[str] = set()
         self._done: dict[str, desired.Group] = {}
+        self._sure: set[str] = set()
 
     def begin(self) -> None:
-        """Start on something new: what was sent before is not taken for done any more."""
+        """Start on something new: what was sent before is not taken for done any more, nor what was looked at for sure."""
         self._done.clear()
+        self._sure.clear()
 
     def apply(self, groups: Sequence[desired.Group]) -> dict[str, faults.Finding]:
         """Apply groups in this order; return what is refused, by instance uuid.
@@ -51,32 +55,54 @@ class Allocations:
     def _post(self, groups: Sequence[desired.Group]) -> dict[str, faults.Finding]:
         try:
             self._send(groups)
-        except (faults.Stale, faults.Refused):
+        except (faults.Stale, faults.Refused) as error:
             if len(groups) == 1:
                 return self._alone(groups[0])
+            if isinstance(error, faults.Stale) and self._suspected(groups):
+                return self._post(groups)
             middle = len(groups) // 2
             return self._post(groups[:middle]) | self._post(groups[middle:])
         return {}
 
+    def _suspected(self, groups: Sequence[desired.Group]) -> bool:
+        """Have those consumers looked up next that were taken on trust; False if there are none.
+
+        What has been looked up is kept if Placement goes away in between: each try has less to look up than the last one.
+        """
+        trusted = {one.uuid for group in groups for one in group} - self._suspects
+        self._distrust(trusted)
+        return bool(trusted)
+
     def _alone(self, group: desired.Group) -> dict[str, faults.Finding]:
-        """Look one instance's consumers up and send them until nobody is faster."""
+        """Look one instance's consumers up and send them until nobody is faster.
+
+        What is refused is tried once more when its providers have been looked at, each once for what is applied.
+        """
         last: faults.Stale | None = None
         for number in self._patience.tries():
-            self._distrust(group)
+            self._distrust([one.uuid for one in group])
             try:
-                self._send([group], look=True, guess=number)
+                self._send([group], guess=number)
             except faults.Stale as error:
                 last = error
             except faults.Refused as error:
+                if self._looked_again(desired.providers_of(group)):
+                    return self._alone(group)
                 return {group[0].instance_uuid: self._explain(group, error)}
             else:
                 return {}
         raise self._patience.exhausted(last)
 
-    def _send(self, groups: Sequence[desired.Group], *, look: bool = False, guess: int = 0) -> None:
+    def _looked_again(self, uuids: frozenset[str]) -> bool:
+        doubtful = uuids - self._sure
+        found = self._providers.look_again(doubtful)
+        self._sure |= doubtful
+        return found
+
+    def _send(self, groups: Sequence[desired.Group], *, guess: int = 0) -> None:
         """Send groups in one request; afterwards what is remembered of them is true, or nothing is."""
         consumers = [one for group in groups for one in group]
-        held = {one.uuid: self._held(one, look=look) for one in consumers}
+        held = {one.uuid: self._held(one) for one in consumers}
         for place, one in enumerate(consumers):
             if one.uuid in self._looked and held[one.uuid].generation is None and guess >> place & 1:
                 held[one.uuid] = client.Held(0, {})  # see _held
@@ -84,12 +110,13 @@ class Allocations:
         bodies: dict[str, Any] = {}
         for one in consumers:
             known, target = held[one.uuid], self._target(one, held[one.uuid])
-            if one.uuid not in self._looked or known.allocations != target:
+            if one.uuid not in self._looked or known.allocations != target or not self._owned(one, known):
                 bodies[one.uuid] = self._body(one, known, target)
                 now[one.uuid] = client.Held((known.generation or 0) + 1, target)
         if bodies:
             self._post_all(bodies)
         self._looked -= held.keys()
+        self._suspects -= held.keys()
         for uuid in bodies:
             self._known.pop(uuid, None)
         if self._placement.writes:
@@ -101,12 +128,10 @@ class Allocations:
         try:
             self._placement.set_allocations(bodies)
         except faults.Unavailable:
-            for uuid in bodies:
-                self._known.pop(uuid, None)
-                self._looked.discard(uuid)
+            self._distrust(bodies.keys())
             raise
 
-    def _held(self, one: desired.Consumer, *, look: bool) -> client.Held:
+    def _held(self, one: desired.Consumer) -> client.Held:
         """Return what a consumer holds in Placement, as it is remembered or else looked up.
 
         Placement shows none for a consumer that it has with generation 0 and without allocations, left behind when it was
@@ -114,7 +139,7 @@ class Allocations:
         """
         if one.uuid in self._known:
             return self._known[one.uuid]
-        if not look and one.generation <= FIRST_GENERATION and one.allocations:
+        if one.uuid not in self._suspects and one.generation <= FIRST_GENERATION and one.allocations:
             return client.Held(None, {})
         self._known[one.uuid] = self._placement.held(one.uuid)
         self._looked.add(one.uuid)
@@ -136,11 +161,18 @@ class Allocations:
             body["consumer_type"] = one.consumer_type
         return body
 
-    def _distrust(self, group: desired.Group) -> None:
-        """Forget what is remembered of the consumers of a group."""
-        for one in group:
-            self._known.pop(one.uuid, None)
-            self._looked.discard(one.uuid)
+    def _owned(self, one: desired.Consumer, held: client.Held) -> bool:
+        """Tell whether Placement has the project, user and type of a consumer that holds something."""
+        typed = self._placement.negotiate() < client.CONSUMER_TYPES or held.consumer_type == one.consumer_type
+        same = one.project_id in {None, held.project_id} and one.user_id in {None, held.user_id}
+        return not held.allocations or (same and typed)
+
+    def _distrust(self, uuids: Collection[str]) -> None:
+        """Forget what is remembered of consumers, and have them looked up."""
+        for uuid in uuids:
+            self._known.pop(uuid, None)
+            self._looked.discard(uuid)
+        self._suspects.update(uuids)
 
     def _explain(self, group: desired.Group, error: faults.Refused) -> faults.Finding:
         """Say what is wrong with a group; if only a part of it cannot be, apply the rest."""

@@ -52,6 +52,7 @@ class Held:
     allocations: Mapping[str, Mapping[str, int]]
     project_id: str | None = None
     user_id: str | None = None
+    consumer_type: str | None = None
 
 
 class Placement:
@@ -165,7 +166,8 @@ class Placement:
         allocations = {uuid: dict(one["resources"]) for uuid, one in found["allocations"].items()}
         if not allocations:
             return Held(None, {})
-        return Held(found["consumer_generation"], allocations, found.get("project_id"), found.get("user_id"))
+        owner = [found.get(name) for name in ("project_id", "user_id", "consumer_type")]
+        return Held(found["consumer_generation"], allocations, *owner)
 
     def set_allocations(self, consumers: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace everything that these consumers hold, all of them or none."""

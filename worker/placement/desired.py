@@ -10,7 +10,6 @@ from worker import listening
 
 DELETE = "resource_provider.delete"
 EXISTS = "resource_provider.exists"
-ALLOCATION = "allocation.update"
 
 Resources = Mapping[str, int]
 Record = Mapping[str, Any]
@@ -76,7 +75,7 @@ def coalesced(notifications: Iterable[listening.Notification]) -> Wanted:
     for told in notifications:
         if told.event_type.startswith(listening.PROVIDER):
             _keep_provider(providers, provider(told))
-        elif told.event_type == ALLOCATION:
+        elif told.event_type == listening.ALLOCATION:
             _keep_consumer(consumers, consumer(told))
     return Wanted(providers, consumers)
 

@@ -6,6 +6,7 @@ the memory before it is done, so that a process killed in between does not forge
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -40,9 +41,28 @@ class Providers:
             return None
         self._applied.pop(wanted.uuid, None)
         try:
-            return self._patience.insist(lambda: self._bring(wanted, others))
+            finding = self._patience.insist(lambda: self._bring(wanted, others))
         except faults.Refused as error:
-            return faults.Finding(wanted.uuid, faults.REFUSED, f"provider {wanted.uuid} ({wanted.name}): {error}")
+            finding = faults.Finding(wanted.uuid, faults.REFUSED, f"provider {wanted.uuid} ({wanted.name}): {error}")
+        if finding is not None:
+            self._traits = self._classes = frozenset()  # somebody may have deleted one: the next try asks again
+        return finding
+
+    def look_again(self, uuids: Collection[str]) -> bool:
+        """Bring those of these providers once more to what was wanted last that were taken for done; False for none.
+
+        Somebody else may have deleted them, or their inventories.
+        """
+        known = [self._applied[uuid] for uuid in uuids if uuid in self._applied]
+        if known:
+            self._traits = self._classes = frozenset()
+        for one in desired.top_down(known):
+            try:
+                self.ensure(dataclasses.replace(one, doubtful=True), {})
+            except faults.Unavailable:
+                self._applied[one.uuid] = one  # to be looked at when Placement is back
+                raise
+        return bool(known)
 
     def remove(self, wanted: desired.Provider) -> faults.Finding | None:
         """Delete a provider that we made, if nothing else sits on it."""
@@ -130,6 +150,8 @@ class Providers:
                 self._applied.pop(owner.uuid, None)
                 self._placement.update_provider(owner.uuid, aside, owner.parent_uuid)
                 raise faults.Stale(f"the name {wanted.name} was just freed")
+        if not owners:
+            raise faults.Stale(f"somebody else made provider {wanted.uuid}, or gave up its name, at this moment")
         uuids = ", ".join(owner.uuid for owner in owners)
         text = f"provider {wanted.uuid}: the name {wanted.name} is provider {uuids}'s"
         return faults.Finding(wanted.uuid, faults.NAME, text, blockers | {owner.uuid for owner in owners})

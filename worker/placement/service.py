@@ -3,10 +3,14 @@
 Nothing is acknowledged before Placement has it, or has refused it and the intent is kept. While Placement is away, the
 batch in hand waits with its connection; after ``PATIENCE`` it goes back to the broker, which gives it out again. One
 process at a time does this, held by a lease: two would bring the order of a node into disorder.
+
+A batch never ends within a transaction that moved the consumers of one instance, and never before the end of what an
+earlier life may have applied already: applied alone, the half of it would take a share away for a moment (``batches``).
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import logging
@@ -16,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from worker import errors, interfaces, listening
-from worker.placement import desired, faults, sync
+from worker.placement import batches, desired, faults, sync
 
 LOG = logging.getLogger(__name__)
 
@@ -104,6 +108,7 @@ class Feeder:
         self._health = health
         self._stopping = threading.Event()
         self._positions: dict[str, int] = {}
+        self._generations: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._tracker = listening.Tracker()
         self._state = self._told = ""
         self._open = False
@@ -155,20 +160,22 @@ class Feeder:
         self._renew_at = time.monotonic() + self._settings.lease_seconds / 3
         self._parts.consumer.open()
         self._open = True
-        self._tracker = listening.Tracker(self._positions)
+        self._tracker = listening.Tracker(self._positions, generations=self._generations)
+        taking = batches.Batches(self._parts.consumer, self._read)
         self._say(WORKING)
         while not self._stopping.is_set():
             self._renew(time.monotonic())
-            deliveries = self._parts.consumer.batch()
-            if deliveries:
-                self._work(deliveries)
+            taken = taking.next()
+            if taken:
+                self._work(taken)
             elif time.monotonic() >= self._retry_at:
                 self._attempt(self._retry)
         self._parts.consumer.stop_taking()
 
-    def _work(self, deliveries: Sequence[interfaces.Delivery]) -> None:
+    def _work(self, taken: Sequence[batches.Taken]) -> None:
         began = time.monotonic()
-        told = [one for delivery in deliveries if (one := self._read(delivery)) is not None]
+        deliveries = [one.delivery for one in taken]
+        told = [one.told for one in taken if one.told is not None]
         fresh, gaps = self._judge(told)
         wanted = desired.coalesced(fresh)
         self._attempt(lambda: self._parts.sync.apply(wanted))
@@ -210,6 +217,8 @@ class Feeder:
         for one in fresh:
             if one.event_type.startswith(listening.PROVIDER):
                 self._positions[one.payload["node_uuid"]] = one.payload["sequence"]
+            elif one.event_type == listening.ALLOCATION:
+                listening.keep_generation(self._generations, one)
         self.counts.notifications += len(told)
         self.counts.repeats += len(told) - len(fresh)
         self.counts.batches += 1

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests import builders
-from tests.unit.core import histories
+from tests.unit.core import histories, node_cases
 from worker.core import commands, events, providers, records
 
 SMALL = builders.SMALL
 OTHER = builders.uid(501)
 
 
-def _report(uuid: str = builders.NODE, revision: int = 1, **changes: Any) -> commands.ReportNode:
-    return builders.a_report(builders.a_node(uuid, revision, **changes))
-
-
-def _changes(worker: builders.Worker) -> list[tuple[str, str, int]]:
-    """Return change, node uuid and sequence of each provider notification."""
-    return [(event.change, event.node.uuid, event.node.sequence) for event in worker.events(events.ProviderChanged)]
-
-
-def _provider_of(worker: builders.Worker, host: str = "h1") -> str:
-    return histories.loaded(worker.store).provider_uuid(builders.account_of(host))
-
-
-def _build(worker: builders.Worker, host: str = "h1") -> None:
-    worker.tell(commands.UpdateInstance(builders.an_instance(host=host)))
-
-
 def test_the_first_report_creates_the_node_and_its_provider() -> None:
     worker = builders.Worker()
 
-    outcome = worker.tell(_report())
+    outcome = worker.tell(node_cases.report())
 
     assert (outcome.outcome, outcome.node_uuid, outcome.sequence) == ("applied", builders.NODE, 1)
     (event,) = worker.store.events
@@ -48,9 +29,9 @@ def test_the_first_report_creates_the_node_and_its_provider() -> None:
 @pytest.mark.parametrize(("revision", "outcome"), [(0, "stale"), (1, "stale"), (2, "applied")])
 def test_only_a_newer_report_is_taken(revision: int, outcome: str) -> None:
     worker = builders.Worker()
-    worker.tell(_report())
+    worker.tell(node_cases.report())
 
-    told = worker.tell(_report(revision=revision, vcpus=99))
+    told = worker.tell(node_cases.report(revision=revision, vcpus=99))
 
     capacity = worker.store.nodes[builders.NODE].capacity
     assert told.outcome == outcome
@@ -60,41 +41,41 @@ def test_only_a_newer_report_is_taken(revision: int, outcome: str) -> None:
 
 def test_a_newer_report_of_the_same_content_is_not_announced() -> None:
     worker = builders.Worker()
-    worker.tell(_report())
+    worker.tell(node_cases.report())
 
-    outcome = worker.tell(_report(revision=2))
+    outcome = worker.tell(node_cases.report(revision=2))
 
     assert outcome.outcome == "applied"
-    assert _changes(worker) == [("create", builders.NODE, 1)]
+    assert node_cases.changes(worker) == [("create", builders.NODE, 1)]
     assert worker.store.nodes[builders.NODE].revision == 2
 
 
 @pytest.mark.parametrize("first", [9, 8], ids=["news first", "news last"])
 def test_news_is_announced_also_when_another_report_of_the_batch_says_none(first: int) -> None:
     worker = builders.Worker()
-    worker.tell(_report())
+    worker.tell(node_cases.report())
 
-    worker.tell(_report(revision=2, vcpus=first), _report(revision=3, vcpus=9))
+    worker.tell(node_cases.report(revision=2, vcpus=first), node_cases.report(revision=3, vcpus=9))
 
-    assert _changes(worker) == [("create", builders.NODE, 1), ("update", builders.NODE, 2)]
+    assert node_cases.changes(worker) == [("create", builders.NODE, 1), ("update", builders.NODE, 2)]
     assert worker.store.nodes[builders.NODE].revision == 3
     histories.check_all(worker.store)
 
 
 def test_a_repeated_report_of_a_disabled_node_that_is_enabled_again_is_announced() -> None:
     worker = builders.Worker()
-    worker.tell(_report(disabled=True))
+    worker.tell(node_cases.report(disabled=True))
 
-    worker.tell(_report(revision=2, disabled=False))
+    worker.tell(node_cases.report(revision=2, disabled=False))
 
-    assert _changes(worker)[-1] == ("update", builders.NODE, 2)
+    assert node_cases.changes(worker)[-1] == ("update", builders.NODE, 2)
 
 
 def test_a_report_keeps_its_whole_content_only_when_it_is_new() -> None:
     worker = builders.Worker()
 
-    worker.tell(_report(vcpus=4))
-    worker.tell(_report(revision=2, vcpus=5))
+    worker.tell(node_cases.report(vcpus=4))
+    worker.tell(node_cases.report(revision=2, vcpus=5))
 
     assert worker.store.reports[builders.NODE].vcpus == 5
 
@@ -102,8 +83,8 @@ def test_a_report_keeps_its_whole_content_only_when_it_is_new() -> None:
 def test_the_ledger_says_what_a_node_has_and_keeps() -> None:
     worker = builders.Worker()
 
-    worker.tell(_report(reserved_host_cpus=2))
-    worker.tell(_report(revision=2, reserved_host_cpus=1, vcpus=10))
+    worker.tell(node_cases.report(reserved_host_cpus=2))
+    worker.tell(node_cases.report(revision=2, reserved_host_cpus=1, vcpus=10))
 
     own = [(entry.kind, dict(entry.amounts)) for entry in worker.store.entries]
     assert own == [
@@ -116,12 +97,12 @@ def test_the_ledger_says_what_a_node_has_and_keeps() -> None:
 
 def test_a_removed_node_loses_its_capacity_and_its_provider() -> None:
     worker = builders.Worker()
-    worker.tell(_report())
+    worker.tell(node_cases.report())
 
     outcome = worker.tell(commands.RemoveNode(builders.NODE, 2))
 
     assert (outcome.outcome, outcome.sequence) == ("applied", 2)
-    assert _changes(worker) == [("create", builders.NODE, 1), ("delete", builders.NODE, 2)]
+    assert node_cases.changes(worker) == [("create", builders.NODE, 1), ("delete", builders.NODE, 2)]
     assert worker.events(events.Found) == []
     deleted = worker.events(events.ProviderChanged)[-1]
     assert (deleted.view.inventories, deleted.view.used) == ({}, {})
@@ -129,8 +110,8 @@ def test_a_removed_node_loses_its_capacity_and_its_provider() -> None:
 
 def test_what_is_held_on_a_removed_node_stays_counted_until_it_is_gone() -> None:
     worker = builders.Worker()
-    worker.tell(_report())
-    _build(worker)
+    worker.tell(node_cases.report())
+    node_cases.build(worker)
     worker.forget_events()
 
     worker.tell(commands.RemoveNode(builders.NODE, 2))
@@ -140,7 +121,7 @@ def test_what_is_held_on_a_removed_node_stays_counted_until_it_is_gone() -> None
     assert found.text == "h1/h1 was removed, but DISK_GB 10, MEMORY_MB 512, VCPU 1 are held there"
     worker.tell(commands.DeleteInstance(builders.VM, 2))
 
-    assert _changes(worker) == [("update", builders.NODE, 3), ("delete", builders.NODE, 4)]
+    assert node_cases.changes(worker) == [("update", builders.NODE, 3), ("delete", builders.NODE, 4)]
     assert [event.view.inventories for event in worker.events(events.ProviderChanged)] == [{}, {}]
 
 
@@ -149,29 +130,29 @@ def test_reports_up_to_the_removals_revision_are_stale(revision: int, outcome: s
     worker = builders.Worker()
     worker.tell(commands.RemoveNode(builders.NODE, 2))
 
-    told = worker.tell(_report(revision=revision))
+    told = worker.tell(node_cases.report(revision=revision))
 
     assert told.outcome == outcome
     assert worker.store.nodes[builders.NODE].live is (outcome == "applied")
-    assert len(_changes(worker)) == (outcome == "applied")
+    assert len(node_cases.changes(worker)) == (outcome == "applied")
 
 
 @pytest.mark.parametrize("removed_first", [True, False])
 def test_a_removed_node_has_its_name_whichever_came_first(removed_first: bool) -> None:
     worker = builders.Worker()
-    _build(worker)
-    orders: list[commands.Command] = [_report(revision=1), commands.RemoveNode(builders.NODE, 2)]
+    node_cases.build(worker)
+    orders: list[commands.Command] = [node_cases.report(revision=1), commands.RemoveNode(builders.NODE, 2)]
 
     for order in reversed(orders) if removed_first else orders:
         worker.tell(order)
 
-    assert _provider_of(worker) == builders.NODE
+    assert node_cases.provider_of(worker) == builders.NODE
     histories.check_all(worker.store)
 
 
 def test_a_removal_older_than_the_report_is_recorded_and_changes_nothing() -> None:
     worker = builders.Worker()
-    worker.tell(_report(revision=5))
+    worker.tell(node_cases.report(revision=5))
 
     outcome = worker.tell(commands.RemoveNode(builders.NODE, 4))
 
@@ -190,19 +171,19 @@ def test_a_removal_not_newer_than_the_last_one_is_stale(revision: int) -> None:
 
 def test_a_node_that_returns_goes_on_with_its_sequence() -> None:
     worker = builders.Worker()
-    worker.tell(_report())
+    worker.tell(node_cases.report())
     worker.tell(commands.RemoveNode(builders.NODE, 2))
 
-    outcome = worker.tell(_report(revision=3))
+    outcome = worker.tell(node_cases.report(revision=3))
 
     assert (outcome.outcome, outcome.sequence) == ("applied", 3)
-    assert _changes(worker)[-1] == ("create", builders.NODE, 3)
+    assert node_cases.changes(worker)[-1] == ("create", builders.NODE, 3)
     assert worker.tell(commands.ClaimInstance(builders.an_instance())).outcome == "accepted"
 
 
 def test_failed_builds_are_counted_and_forgotten() -> None:
     worker = builders.Worker()
-    worker.tell(_report())
+    worker.tell(node_cases.report())
     seen = []
 
     for succeeded in (True, False, False, True, False):
@@ -211,7 +192,7 @@ def test_failed_builds_are_counted_and_forgotten() -> None:
         seen.append(worker.store.nodes[builders.NODE].failed_builds)
 
     assert seen == [0, 1, 2, 0, 1]
-    assert len(_changes(worker)) == 1
+    assert len(node_cases.changes(worker)) == 1
     worker.tell(commands.RemoveNode(builders.NODE, 9))
     assert worker.store.nodes[builders.NODE].failed_builds == 0
 
@@ -220,14 +201,14 @@ def test_a_build_on_an_unknown_node_is_kept_for_its_report() -> None:
     worker = builders.Worker()
 
     worker.tell(commands.RecordBuild(builders.NODE, succeeded=False))
-    worker.tell(_report())
+    worker.tell(node_cases.report())
 
     assert worker.store.nodes[builders.NODE].failed_builds == 1
 
 
 def test_a_disabled_node_has_a_trait() -> None:
     worker = builders.Worker()
-    worker.tell(_report())
+    worker.tell(node_cases.report())
 
     outcome = worker.tell(commands.SetNodeDisabled(builders.NODE, disabled=True, revision=2))
 
@@ -241,7 +222,7 @@ def test_the_word_on_disabled_never_makes_a_report_stale() -> None:
     worker = builders.Worker()
     worker.tell(commands.SetNodeDisabled(builders.NODE, disabled=True, revision=9))
 
-    outcome = worker.tell(_report(revision=1, disabled=False))
+    outcome = worker.tell(node_cases.report(revision=1, disabled=False))
 
     assert outcome.outcome == "applied"
     assert worker.store.nodes[builders.NODE].disabled
@@ -250,7 +231,7 @@ def test_the_word_on_disabled_never_makes_a_report_stale() -> None:
 @pytest.mark.parametrize(("revision", "outcome"), [(4, "stale"), (5, "stale"), (6, "applied")])
 def test_a_report_raises_the_revision_of_disabled(revision: int, outcome: str) -> None:
     worker = builders.Worker()
-    worker.tell(_report(revision=5, disabled=False))
+    worker.tell(node_cases.report(revision=5, disabled=False))
 
     told = worker.tell(commands.SetNodeDisabled(builders.NODE, disabled=True, revision=revision))
 
@@ -258,126 +239,11 @@ def test_a_report_raises_the_revision_of_disabled(revision: int, outcome: str) -
     assert worker.store.nodes[builders.NODE].disabled is (outcome == "applied")
 
 
-def test_a_pair_that_nobody_reported_is_known_by_its_placeholder_and_not_announced() -> None:
-    worker = builders.Worker()
-
-    _build(worker)
-
-    assert worker.used() == SMALL
-    assert _provider_of(worker) == builders.account_of("h1")
-    assert _changes(worker) == []
-    assert [event.allocations for event in worker.events(events.AllocationChanged)] == [
-        {builders.account_of("h1"): builders.SMALL}
-    ]
-
-
-def test_a_later_report_takes_over_what_is_held_on_its_pair() -> None:
-    worker = builders.Worker()
-    _build(worker)
-    worker.forget_events()
-
-    worker.tell(_report())
-
-    (change,) = worker.events(events.ProviderChanged)
-    (allocation,) = worker.events(events.AllocationChanged)
-    assert (change.change, change.view.used, change.delta) == ("create", SMALL, SMALL)
-    assert allocation.allocations == {builders.NODE: SMALL}
-    assert [cause.method for cause in allocation.causes] == ["report_node"]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "speaks"), [(1, 2, OTHER), (2, 1, builders.NODE), (1, 1, OTHER), (2, 2, OTHER)]
-)
-def test_of_rivals_the_greatest_revision_and_uuid_speaks(first: int, second: int, speaks: str) -> None:
-    worker = builders.Worker()
-    _build(worker)
-
-    worker.tell(_report(builders.NODE, first))
-    worker.tell(_report(OTHER, second))
-
-    assert _provider_of(worker) == speaks
-    (found,) = worker.events(events.Found)
-    assert (found.kind, found.host) == ("duplicate_report", "h1")
-    assert found.text == f"h1/h1 is reported as {builders.NODE}, {OTHER}; {speaks} speaks for it"
-    histories.check_all(worker.store)
-
-
-@pytest.mark.parametrize("content", [{}, {"vcpus": 9}], ids=["same", "new"])
-def test_a_rival_that_reports_again_takes_everything_held_over(content: dict[str, int]) -> None:
-    worker = builders.Worker()
-    worker.tell(_report(builders.NODE, 1))
-    worker.tell(_report(OTHER, 2))
-    _build(worker)
-    worker.forget_events()
-
-    worker.tell(_report(builders.NODE, 3, **content))
-
-    assert sorted(change[:2] for change in _changes(worker)) == [("create", builders.NODE), ("delete", OTHER)]
-    (allocation,) = worker.events(events.AllocationChanged)
-    assert allocation.allocations == {builders.NODE: SMALL}
-
-
-def test_a_removed_rival_leaves_the_pair_to_the_other() -> None:
-    worker = builders.Worker()
-    worker.tell(_report(builders.NODE, 1))
-    worker.tell(_report(OTHER, 2))
-    _build(worker)
-    worker.forget_events()
-
-    worker.tell(commands.RemoveNode(OTHER, 3))
-
-    assert _provider_of(worker) == builders.NODE
-    assert worker.events(events.Found) == []
-    (allocation,) = worker.events(events.AllocationChanged)
-    assert allocation.allocations == {builders.NODE: SMALL}
-
-
-def test_a_renamed_host_moves_no_holding_until_the_facts_name_it() -> None:
-    worker = builders.Worker()
-    worker.tell(_report())
-    _build(worker)
-
-    worker.tell(_report(revision=2, host="h9"))
-    assert (worker.used("h1"), worker.used("h9")) == (SMALL, {})
-    assert (_provider_of(worker, "h1"), _provider_of(worker, "h9")) == (builders.account_of("h1"), builders.NODE)
-    worker.tell(commands.UpdateInstance(builders.an_instance(revision=2, host="h9")))
-
-    assert (worker.used("h1"), worker.used("h9")) == ({}, SMALL)
-
-
-def test_a_renamed_host_keeps_its_provider() -> None:
-    worker = builders.Worker()
-    worker.tell(_report())
-    _build(worker)
-    worker.forget_events()
-
-    worker.tell(_report(revision=2, host="h9"))
-
-    (change,) = worker.events(events.ProviderChanged)
-    assert (change.change, change.host, change.view.name) == ("update", "h9", "h9")
-    assert change.delta == {name: -amount for name, amount in SMALL.items()}
-    assert [event.allocations for event in worker.events(events.AllocationChanged)] == [
-        {builders.account_of("h1"): builders.SMALL}
-    ]
-    histories.check_ledger(worker.store)
-
-
-def test_two_hosts_may_exchange_their_names_in_one_transaction() -> None:
-    worker = builders.Worker()
-    worker.tell(_report(), _report(OTHER, 1, host="h2"))
-    _build(worker)
-
-    worker.tell(_report(revision=2, host="h2"), _report(OTHER, 2, host="h1"))
-
-    assert (_provider_of(worker, "h1"), _provider_of(worker, "h2")) == (OTHER, builders.NODE)
-    histories.check_all(worker.store)
-
-
 def test_a_provider_is_announced_once_a_transaction() -> None:
     worker = builders.Worker()
     instances = [builders.an_instance(builders.uid(number)) for number in range(3)]
 
-    worker.tell(_report(), *(commands.UpdateInstance(record) for record in instances))
+    worker.tell(node_cases.report(), *(commands.UpdateInstance(record) for record in instances))
 
     (event,) = worker.events(events.ProviderChanged)
     assert event.view.used["VCPU"] == 3
@@ -387,7 +253,7 @@ def test_a_provider_is_announced_once_a_transaction() -> None:
 def test_what_a_host_keeps_counts_also_of_a_class_of_which_it_has_nothing() -> None:
     worker = builders.Worker()
 
-    worker.tell(_report(vcpus=0, reserved_host_cpus=2, local_gb=0, reserved_host_disk_mb=2048))
+    worker.tell(node_cases.report(vcpus=0, reserved_host_cpus=2, local_gb=0, reserved_host_disk_mb=2048))
 
     node = worker.store.nodes[builders.NODE]
     assert dict(providers.reserved(node)) == {"VCPU": 2, "DISK_GB": 2}
@@ -399,7 +265,7 @@ def test_what_a_host_keeps_counts_also_of_a_class_of_which_it_has_nothing() -> N
 def test_an_inventory_of_the_report_takes_the_place_of_the_standard_one_in_every_figure() -> None:
     worker = builders.Worker()
 
-    worker.tell(_report(inventories={"MEMORY_MB": records.Inventory(1000, 100)}))
+    worker.tell(node_cases.report(inventories={"MEMORY_MB": records.Inventory(1000, 100)}))
 
     node = worker.store.nodes[builders.NODE]
     assert node.capacity is not None

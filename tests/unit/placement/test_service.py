@@ -63,7 +63,7 @@ class Consumer(bus.Consumer):
 
     def batch(self, idle: float = interfaces.IDLE, *, begun: int = 0, haste: float = 0.0) -> list[interfaces.Delivery]:
         taken = super().batch(idle, begun=begun, haste=haste)
-        if not taken:
+        if not taken and idle == interfaces.IDLE:
             self._idle()
         return taken
 
@@ -125,6 +125,8 @@ class Desk:
 
 def _read(delivery: interfaces.Delivery) -> listening.Notification:
     sequence = json.loads(delivery.body)
+    if isinstance(sequence, list):
+        return _allocation(*sequence)
     if not isinstance(sequence, int):
         raise errors.Malformed("payload: is none")
     payload: dict[str, Any] = {
@@ -132,6 +134,47 @@ def _read(delivery: interfaces.Delivery) -> listening.Notification:
         "root_provider_uuid": builders.NODE, "node_uuid": builders.NODE, "sequence": sequence, "traits": [],
     }  # fmt: skip
     return listening.Notification(f"m{sequence}", "resource_provider.update", payload)
+
+
+def _allocation(consumer: str, generation: int) -> listening.Notification:
+    payload = {
+        "consumer_uuid": consumer, "consumer_type": "INSTANCE", "instance_uuid": consumer, "project_id": None,
+        "user_id": None, "consumer_generation": generation, "allocations": {"p": {"VCPU": generation}},
+    }  # fmt: skip
+    return listening.Notification(f"{consumer} {generation}", listening.ALLOCATION, payload)
+
+
+def test_what_a_dead_process_had_in_hand_does_not_undo_what_came_after_it() -> None:
+    desk = Desk()
+    late = [["a", 2], ["b", 2], ["c", 1]]
+    for told in (["a", 3], ["b", 1], ["c", 1], *late):
+        desk.broker.send(json.dumps(told).encode())
+
+    desk.feeder.run()
+
+    applied = [{one.uuid: one.generation for one in wanted.consumers.values()} for wanted in desk.applied.wanted]
+    assert applied == [{"a": 3, "b": 1}, {"c": 1, "b": 2}, {}]
+
+
+def test_what_was_applied_before_the_connection_was_lost_is_known_after_it() -> None:
+    desk = Desk()
+    desk.broker.send(json.dumps(["a", 3]).encode())
+    applied: list[int] = []
+
+    def lose_it_after_the_first() -> None:
+        applied.append(1)
+        if len(applied) == 2:
+            raise errors.BusUnavailable("the connection is lost")
+
+    desk.applied.pulse = lose_it_after_the_first
+    for told in (["b", 1], ["b", 2], ["b", 3], ["a", 2]):
+        desk.broker.send(json.dumps(told).encode())
+
+    desk.feeder.run()
+
+    newest = {one.uuid: one.generation for wanted in desk.applied.wanted for one in wanted.consumers.values()}
+    assert newest == {"a": 3, "b": 3}
+    assert len(applied) > 2
 
 
 def test_a_batch_is_coalesced_applied_and_acknowledged() -> None:
@@ -180,7 +223,8 @@ def test_what_is_given_back_is_no_repeat_when_it_comes_again() -> None:
 
     desk.feeder.run()
 
-    assert desk.names() == [["s3"], ["s5"]]
+    assert desk.names() == [["s5"]]
+    assert desk.feeder.counts.repeats == 0
 
 
 def test_repeats_and_late_ones_change_nothing() -> None:
