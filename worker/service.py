@@ -34,7 +34,7 @@ class Worker:
     PATIENCE = 600.0
     BEAT = 1.0
     AGAIN = 1.0  # seconds between two tries of a batch
-    LOOK = 0.002  # seconds between two looks at what has come while the database works
+    LOOK = 0.01  # seconds between two looks at what has come while the database works
     LOAD = 50
     """Messages in a batch with which the next one is given all of batch_wait to fill up; fewer, that part of it."""
 
@@ -125,9 +125,9 @@ class Worker:
     def _ahead(self, work: Work) -> engine.Reading:
         """Take and understand what comes while the database works: it is the next batch."""
         read = self._read(0.0)
-        while len(read) < self._consumer.batch_size and not futures.wait([work], self.LOOK).done:
-            more = self._read(0.0, len(read))
-            read = read.then(more) if more else read
+        while read and len(read) < self._consumer.batch_size and not work.done():
+            futures.wait([work], self.LOOK)
+            read = read.then(self._read(0.0, len(read)))
         return read
 
     def _read(self, idle: float, begun: int = 0) -> engine.Reading:

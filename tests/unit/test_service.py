@@ -120,16 +120,18 @@ def test_what_comes_piece_by_piece_while_the_database_works_makes_one_batch() ->
     desk = Desk()
     desk.send(1)
     committing, full = threading.Event(), threading.Event()
-    pieces = [2, 3]
 
     def commit() -> None:
         committing.set()
         full.wait(PATIENCE)
 
     def arrive() -> None:
-        if committing.is_set() and pieces:
-            desk.send(pieces.pop(0))
-        elif committing.is_set() and len(desk.consumer.asked) > 3:
+        turn = len(desk.consumer.asked)
+        if turn == 2:
+            committing.wait(PATIENCE)
+            desk.send(2)
+        elif turn == 3:
+            desk.send(3)
             full.set()
 
     desk.plan.at_commit = commit
