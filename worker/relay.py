@@ -75,6 +75,8 @@ class Relay:
         self._renew_at: float | None = None
         self.monotonic: Callable[[], float] = time.monotonic
         self.published = 0
+        self.behind = False
+        """Whether the last batch was a full one, so that more is due."""
 
     def last_due(self) -> int | None:
         """Return the highest id that is due now, or None; raises DatabaseUnavailable or Conflict."""
@@ -93,7 +95,9 @@ class Relay:
             self._publisher.open()
             self._open = True
         size, _ = self._settings()
-        return self._publish([row for row in self._store.due(size) if last is None or row[0] <= last])
+        done = self._publish([row for row in self._store.due(size) if last is None or row[0] <= last])
+        self.behind = done == size
+        return done
 
     def _hold(self) -> bool:
         """Take the lease, or renew it when it is time to; False while it is another's."""
@@ -191,7 +195,7 @@ class RelayLoop:
             done = self._guarded(self._turn)
             if done is None:
                 self._stopping.wait(self.STANDBY)
-            elif not done:
+            elif not self._relay.behind:
                 self._awake.wait(self.INTERVAL)
         self._guarded(self._drain)
         self._relay.stand_down()

@@ -224,3 +224,13 @@ def test_an_idle_connection_is_kept_alive() -> None:
     one.turn()
 
     assert turns == ["published nothing"]
+
+
+def test_a_relay_is_behind_as_long_as_its_batches_are_full() -> None:
+    desk = relay_desk.Desk(batch=2)
+    desk.store.put("a", "b", "c")
+    one = desk.relay()
+
+    full, left, none = ((one.turn(), one.behind) for _ in range(3))
+
+    assert (full, left, none) == ((2, True), (1, False), (0, False))
