@@ -17,6 +17,10 @@ from objects import containers, fields, stocktake_object
 Wrap = Callable[[Any], Any]
 
 
+class Ready(dict[str, Any]):
+    """A dictionary whose objects are primitives already."""
+
+
 def primitive(cls: type[ovo.VersionedObject], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the versioned-object primitive of plain data; fields that it leaves out stay out."""
     wraps = _wraps(cls)
@@ -58,4 +62,4 @@ def _wrap_list(cls: type[ovo.VersionedObject], value: list[Any] | None) -> Any:
 
 
 def _wrap_dict(cls: type[ovo.VersionedObject], value: Mapping[str, Any]) -> Any:
-    return {key: primitive(cls, entry) for key, entry in value.items()}
+    return value if isinstance(value, Ready) else {key: primitive(cls, entry) for key, entry in value.items()}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from objects import limits, payloads, primitives, usages
+from objects import providers as object_providers
 from worker import interfaces, place_mapping
 from worker.core import cells, claims, commands, events, holdings, lifecycle, providers, records, resources, stats
 
@@ -83,6 +84,14 @@ def notification(event: events.Event, event_id: str, now: int) -> interfaces.Fra
 Written = tuple[str, str, str, Any, dict[str, Any]]
 
 
+@functools.lru_cache(maxsize=4096)
+def _inventories(found: tuple[tuple[str, records.Inventory], ...]) -> primitives.Ready:
+    """Return what a provider has, made once for all that have the same; what comes out is never changed."""
+    return primitives.Ready(
+        (name, primitives.primitive(object_providers.Inventory, inventory(one))) for name, one in found
+    )
+
+
 def _provider(event: events.ProviderChanged, now: int) -> Written:
     node, seen = event.node, event.view
     data = {
@@ -93,7 +102,7 @@ def _provider(event: events.ProviderChanged, now: int) -> Written:
         "node_uuid": node.uuid,
         "generation": event.generation,
         "sequence": node.sequence,
-        "inventories": {name: inventory(one) for name, one in seen.inventories.items()},
+        "inventories": _inventories(tuple(seen.inventories.items())),
         "usages": providers.usages(seen),
         "traits": list(seen.traits),
         "delta": dict(event.delta),

@@ -20,7 +20,7 @@ NOTHING: Amounts = {}
 
 def without_zeros(amounts: Amounts) -> Amounts:
     """Return the amounts that are not 0."""
-    return {name: amount for name, amount in amounts.items() if amount}
+    return amounts if all(amounts.values()) else {name: amount for name, amount in amounts.items() if amount}
 
 
 def add(left: Amounts, right: Amounts) -> Amounts:
