@@ -15,6 +15,7 @@ import oslo_messaging
 import sqlalchemy as sa
 from kombu.transport import memory
 from oslo_config import cfg
+from oslo_messaging._drivers import impl_fake
 from oslo_messaging._metrics import client as metrics
 from oslo_messaging._tracing import client as tracing
 
@@ -268,7 +269,8 @@ def _closing(conf: cfg.ConfigOpts) -> Iterator[Stand]:
 
 
 def forget_memory() -> None:
-    """Empty kombu's in-process transport, which is one for the whole process."""
+    """Empty the in-process transports of kombu and of oslo.messaging, of which there is one for the whole process."""
+    impl_fake.FakeExchangeManager.cleanup()
     memory.Transport.global_state.clear()  # type: ignore[no-untyped-call]
     memory.Channel.queues.clear()
 

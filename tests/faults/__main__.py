@@ -21,7 +21,6 @@ def main(arguments: Sequence[str] | None = None, parts: ward.Parts = ward.RIGHT)
     parser.add_argument("--casts", type=int, default=ward.CASTS, metavar="N", help=f"casts a seed ({ward.CASTS})")
     parser.add_argument("--database", default="sqlite://", metavar="URL", help="a scratch database: it is emptied")
     said = parser.parse_args(arguments)
-    logging.getLogger("worker").setLevel(logging.CRITICAL)  # each of the faults would be told
     began = time.monotonic()
     made = ward.Ward(said.database, parts)
     failed = sum(_fails(made, seed, said.casts) for seed in range(said.first, said.first + said.seeds))
@@ -40,4 +39,5 @@ def _fails(made: ward.Ward, seed: int, casts: int) -> bool:
 
 
 if __name__ == "__main__":
+    logging.getLogger("worker").setLevel(logging.CRITICAL)  # each of the faults would be told
     sys.exit(main())

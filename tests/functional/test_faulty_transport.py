@@ -72,6 +72,7 @@ class Ends:
 
 @pytest.fixture(params=["fake://", "kombu+memory://"])
 def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
+    stands.forget_memory()
     made = Ends(request.param)
     yield made
     made.close()
