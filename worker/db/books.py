@@ -19,6 +19,12 @@ from worker.db import bulk, failures, rows, tables, texts, writes
 
 _NODE = tables.nodes.c
 _HOLDING = tables.holdings.c
+_ACCOUNTS = sa.select(tables.accounts.c.id)
+_RESIDENTS = sa.select(_HOLDING.instance_uuid)
+_PLACES = sa.select(_HOLDING.account_id, _HOLDING.instance_uuid, _HOLDING.side, _HOLDING.place).where(
+    _HOLDING.place.is_not(None)
+)
+_REPORTS = sa.select(_NODE.uuid, _NODE.report).where(_NODE.report.is_not(None))
 Record = TypeVar("Record", records.Book, records.Account, records.Node)
 
 
@@ -47,7 +53,7 @@ class Books:
     @failures.translated()
     def hold(self, accounts: Collection[str]) -> None:
         """Lock these accounts without reading what is in them; one that is not stored cannot be locked."""
-        self._locked(sa.select(tables.accounts.c.id), tables.accounts.c.id, accounts)
+        self._locked(_ACCOUNTS, tables.accounts.c.id, accounts)
 
     @failures.translated()
     def nodes(self, uuids: Collection[str], accounts: Collection[str]) -> Sequence[records.Node]:
@@ -55,8 +61,7 @@ class Books:
         found: dict[str, records.Node] = {}
         for column, wanted in ((_NODE.uuid, uuids), (_NODE.account_id, accounts)):
             if wanted:
-                one_of = bulk.among(self._writes.connection, column, wanted)
-                nodes = map(rows.node, self._writes.connection.execute(rows.NODE.where(one_of)))
+                nodes = map(rows.node, bulk.found(self._writes.connection, rows.NODE, column, wanted))
                 found |= {node.uuid: node for node in nodes}
         return list(found.values())
 
@@ -65,26 +70,22 @@ class Books:
         """Return the uuids of the instances that hold something on one of these accounts."""
         if not accounts:
             return frozenset()
-        there = bulk.among(self._writes.connection, _HOLDING.account_id, accounts)
-        return frozenset(self._writes.connection.scalars(sa.select(_HOLDING.instance_uuid).where(there)))
+        there = bulk.found(self._writes.connection, _RESIDENTS, _HOLDING.account_id, accounts)
+        return frozenset(uuid for (uuid,) in there)
 
     @failures.translated()
     def places_on(self, accounts: Collection[str]) -> dict[str, dict[places.Key, records.Place]]:
         """Return every place on each of these accounts, by instance and side."""
         found: dict[str, dict[places.Key, records.Place]] = {account: {} for account in accounts}
-        query = sa.select(_HOLDING.account_id, _HOLDING.instance_uuid, _HOLDING.side, _HOLDING.place)
-        there = bulk.among(self._writes.connection, _HOLDING.account_id, accounts)
-        for account, uuid, side, place in self._writes.connection.execute(
-            query.where(there, _HOLDING.place.is_not(None))
-        ):
+        there = bulk.found(self._writes.connection, _PLACES, _HOLDING.account_id, accounts)
+        for account, uuid, side, place in there:
             found[account][uuid, side] = texts.read_place(place)
         return found
 
     @failures.translated()
     def hardware_of(self, nodes: Collection[str]) -> dict[str, places.Hardware]:
         """Return what the newest reports of these nodes say of cells and devices."""
-        query = sa.select(_NODE.uuid, _NODE.report).where(_NODE.report.is_not(None))
-        found = self._writes.connection.execute(query.where(bulk.among(self._writes.connection, _NODE.uuid, nodes)))
+        found = bulk.found(self._writes.connection, _REPORTS, _NODE.uuid, nodes)
         return {uuid: texts.read_hardware(report) for uuid, report in found}
 
     @failures.translated()
@@ -101,8 +102,7 @@ class Books:
     def _locked(self, query: sa.Select[Any], key: sa.Column[Any], ids: Collection[str]) -> Iterable[rows.Row]:
         if not ids:
             return ()
-        one_of = bulk.among(self._writes.connection, key, ids)
-        return self._writes.connection.execute(query.where(one_of).order_by(key).with_for_update())
+        return bulk.found(self._writes.connection, query, key, ids, lock=True)
 
     def _save_books(self, books: Sequence[records.Book]) -> None:
         self._put(tables.instances, books, rows.of_book, rows.of_book)

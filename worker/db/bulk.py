@@ -15,6 +15,8 @@ from sqlalchemy.dialects import mysql, postgresql
 from worker.db import arrays, engine, texts
 
 CHUNK = 500
+_GIVEN = "given"
+_BETWEEN = "between"
 PART = 4
 """A chunk fills one part in so many of what a statement may have."""
 
@@ -72,6 +74,28 @@ def among(connection: sa.Connection, column: sa.Column[Any], values: Collection[
     return column == sa.any_(sa.cast(parts, kind))
 
 
+def found(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    column: sa.Column[Any],
+    values: Collection[Any],
+    *,
+    lock: bool = False,
+) -> Sequence[Any]:
+    """Return the rows of a query whose column has one of these values; with ``lock`` they are locked, in its order.
+
+    The query is one that is kept, not made for the occasion: to put it together each time costs more than to ask.
+    """
+    ordered = sorted(values)
+    if not takes_arrays(connection):
+        asked = query.where(column.in_(ordered))
+        return connection.execute(asked.order_by(column).with_for_update() if lock else asked).all()
+    text = arrays.joined(ordered)
+    statement = _selection(connection.dialect, query, column, text is not None, lock)
+    given = {_GIVEN: ordered} if text is None else {_GIVEN: text, _BETWEEN: arrays.BETWEEN}
+    return connection.exec_driver_sql(statement, given).all()
+
+
 def takes_arrays(connection: sa.Connection) -> bool:
     """Whether this is PostgreSQL, which takes the statements below."""
     return connection.dialect.name == "postgresql"
@@ -123,6 +147,15 @@ def _arrays(rows: list[list[Any]], room: int) -> Iterator[str]:
         middle = len(rows) // 2
         yield from _arrays(rows[:middle], room)
         yield from _arrays(rows[middle:], room)
+
+
+@functools.lru_cache(maxsize=256)
+def _selection(dialect: sa.Dialect, query: sa.Select[Any], column: sa.Column[Any], joined: bool, lock: bool) -> str:
+    given: sa.ColumnElement[Any] = sa.bindparam(_GIVEN, type_=sa.Text() if joined else postgresql.ARRAY(sa.Text()))
+    if joined:
+        given = sa.cast(sa.func.string_to_array(given, sa.bindparam(_BETWEEN)), postgresql.ARRAY(sa.Text()))
+    asked = query.where(column == sa.any_(given))
+    return str((asked.order_by(column).with_for_update() if lock else asked).compile(dialect=dialect))
 
 
 @functools.lru_cache(maxsize=256)

@@ -25,9 +25,8 @@ class Inbox:
         """Return the marks of those ids that are known."""
         if not message_ids:
             return {}
-        known = bulk.among(self._writes.connection, _TABLE.c.message_id, message_ids)
-        rows = self._writes.connection.execute(_MARK.where(known))
-        return {row.message_id: interfaces.Mark(*row) for row in rows}
+        found = bulk.found(self._writes.connection, _MARK, _TABLE.c.message_id, message_ids)
+        return {row.message_id: interfaces.Mark(*row) for row in found}
 
     @failures.translated()
     def add(self, marks: Sequence[interfaces.Mark], now: int) -> None:
