@@ -11,6 +11,13 @@ GPU_A, GPU_B, NIC, PORT = range(610, 614)
 VF_CLASS, CARD_CLASS = "CUSTOM_PCI_8086_154C", "CUSTOM_PCI_10DE_1DB6"
 CARD, PF = "0000:02:00.0", "0000:01:00.0"
 VFS = ("0000:01:02.0", "0000:01:02.1")
+GOLD = """\
+meta: {schema_version: "1.0"}
+providers:
+  - identification: {uuid: $COMPUTE_NODE}
+    inventories: {additional: [CUSTOM_GOLD: {total: 3}]}
+    traits: {additional: [CUSTOM_FAST]}
+"""
 
 
 def child_uuid(child: int, node: int = 1) -> str:

@@ -10,40 +10,18 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from tests.benchmark import places, workload
-from worker.bus import topology
 
 PERCENTILES = (50, 90, 99)
 WARM_UP = 2.0
 """Seconds whose casts count in no percentile."""
 
 
-class Ear(threading.Thread):
-    """Consumes the notifications with plain kombu and notes when it first heard of each cast."""
+class Ear(places.Listener):
+    """Notes when it first heard of each cast."""
 
     def __init__(self, transport_url: str) -> None:
-        super().__init__(name="benchmark-ear", daemon=True)
-        self._url = transport_url
-        self._enough = threading.Event()
+        super().__init__(transport_url)
         self._heard: list[tuple[float, bytes]] = []
-
-    def run(self) -> None:
-        """Listen until told that it is enough."""
-        connection = places.connect(self._url)
-        channel = connection.channel()
-        channel.auto_decode = False
-        for queue in topology.notification_queues([places.NOTIFICATIONS]):
-            channel.basic_consume(queue.name, no_ack=True, callback=self._hear, consumer_tag=queue.name)
-        while not self._enough.is_set():
-            try:
-                connection.drain_events(timeout=0.2)
-            except TimeoutError:
-                continue
-        connection.release()
-
-    def stop(self) -> None:
-        """Hear what is there and end."""
-        self._enough.set()
-        self.join(10)
 
     def stamps(self) -> dict[str, float]:
         """Return when each cast was first heard of, by its message id."""
@@ -54,7 +32,8 @@ class Ear(threading.Thread):
                 stamps.setdefault(cause["stocktake_object.data"]["message_id"], at)
         return stamps
 
-    def _hear(self, message: Any) -> None:
+    def hear(self, message: Any) -> None:
+        """Note it."""
         self._heard.append((time.monotonic(), message.body))
 
 

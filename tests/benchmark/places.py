@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -126,3 +127,34 @@ def preload(transport_url: str, casts: Iterable[workload.Cast], *, dead_letters:
             sender.send(cast)
             sender.settle(CONFIRM_EVERY)
         sender.settle()
+
+
+class Listener(threading.Thread):
+    """Consumes the notifications with plain kombu."""
+
+    def __init__(self, transport_url: str) -> None:
+        super().__init__(name="benchmark-listener", daemon=True)
+        self._url = transport_url
+        self._enough = threading.Event()
+
+    def hear(self, message: Any) -> None:
+        """Take one notification."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """Listen until told that it is enough."""
+        with connected(self._url) as connection:
+            channel = connection.channel()
+            channel.auto_decode = False
+            for queue in topology.notification_queues([NOTIFICATIONS]):
+                channel.basic_consume(queue.name, no_ack=True, callback=self.hear, consumer_tag=queue.name)
+            while not self._enough.is_set():
+                try:
+                    connection.drain_events(timeout=0.2)
+                except TimeoutError:
+                    continue
+
+    def stop(self) -> None:
+        """Hear what is there and end."""
+        self._enough.set()
+        self.join(10)

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from tests import services
 from tests.benchmark import daemons, measure, meters, places, verdicts, workload
 from worker import wiring
-from worker.bus import topology
 from worker.db import tables
 
 NODES = 1000
@@ -74,34 +73,13 @@ class Sender(threading.Thread):
         self.join(60)
 
 
-class Drain(threading.Thread):
+class Drain(places.Listener):
     """Takes the notifications away, as consumers do, and counts them."""
 
-    def __init__(self, transport_url: str) -> None:
-        super().__init__(name="benchmark-drain", daemon=True)
-        self._url = transport_url
-        self._enough = threading.Event()
-        self.heard = 0
+    heard = 0
 
-    def run(self) -> None:
-        """Listen until told that it is enough."""
-        with places.connected(self._url) as connection:
-            channel = connection.channel()
-            channel.auto_decode = False
-            for queue in topology.notification_queues([places.NOTIFICATIONS]):
-                channel.basic_consume(queue.name, no_ack=True, callback=self._hear, consumer_tag=queue.name)
-            while not self._enough.is_set():
-                try:
-                    connection.drain_events(timeout=0.5)
-                except TimeoutError:
-                    continue
-
-    def stop(self) -> None:
-        """End."""
-        self._enough.set()
-        self.join(10)
-
-    def _hear(self, _message: Any) -> None:
+    def hear(self, _message: Any) -> None:
+        """Count it."""
         self.heard += 1
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests import plain
-from tests.placement import compare, desks, server
+from tests.placement import compare, desks
 from worker import placement_wiring, standard_names
 from worker.core import names
 from worker.db import placement_memory
@@ -17,26 +16,6 @@ from worker.placement import check
 FOREIGN = plain.uid(700)
 """A provider of somebody else."""
 ALLOCATION = {"project_id": "p", "user_id": "u", "consumer_type": "INSTANCE", "consumer_generation": None}
-
-
-@pytest.fixture(scope="module")
-def placement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:
-    with server.running(tmp_path_factory.mktemp("placement")) as found:
-        yield found
-
-
-@pytest.fixture
-def api(placement: server.Server) -> Iterator[compare.Api]:
-    found = compare.Api(placement.url)
-    desks.empty(found)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def desk(placement: server.Server, api: compare.Api) -> Iterator[desks.Desk]:
-    with desks.desk(placement.url) as found:
-        yield found
 
 
 def _make(api: compare.Api, uuid: str, name: str, **inventories: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,12 +13,6 @@ from tests.fakes import placement_memory
 from tests.placement import compare, desks, proxy, server
 from worker import errors, listening, placement_wiring
 from worker.placement import client, desired, faults, patience, sync
-
-
-@pytest.fixture(scope="module")
-def placement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:
-    with server.running(tmp_path_factory.mktemp("placement")) as found:
-        yield found
 
 
 def _warnings(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:

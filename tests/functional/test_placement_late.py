@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from tests import plain
-from tests.placement import compare, desks, lives, proxy, server
+from tests.placement import desks, lives, proxy, server
 
 NODES, INSTANCES = 3, 15
-
-
-@pytest.fixture(scope="module")
-def placement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:
-    with server.running(tmp_path_factory.mktemp("placement")) as found:
-        yield found
-
-
-@pytest.fixture
-def desk(placement: server.Server) -> Iterator[desks.Desk]:
-    api = compare.Api(placement.url)
-    desks.empty(api)
-    api.close()
-    with desks.desk(placement.url) as found:
-        yield found
 
 
 def test_it_joins_while_casts_go_on_and_gets_there_by_snapshots_and_stream_without_a_gap(

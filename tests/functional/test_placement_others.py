@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from tests import plain
 from tests.fakes import placement_memory
-from tests.placement import compare, desks, server
+from tests.placement import compare, desks
 from worker import placement_wiring
 from worker.placement import client, desired
 
 NODE = plain.node_uuid(1)
-
-
-@pytest.fixture(scope="module")
-def placement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Server]:
-    with server.running(tmp_path_factory.mktemp("placement")) as found:
-        yield found
-
-
-@pytest.fixture
-def api(placement: server.Server) -> Iterator[compare.Api]:
-    found = compare.Api(placement.url)
-    desks.empty(found)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def desk(placement: server.Server, api: compare.Api) -> Iterator[desks.Desk]:
-    with desks.desk(placement.url) as found:
-        yield found
 
 
 def _until_settled(feeding: placement_wiring.Feeding) -> None:

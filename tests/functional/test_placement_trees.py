@@ -9,22 +9,11 @@ from typing import Any
 import pytest
 
 from tests import plain, tree_sides
-from tests.functional import test_placement
 from tests.placement import compare, desks, server
 from worker import wiring
 
 GPU_A = tree_sides.child_uuid(tree_sides.GPU_A)
 NIC = tree_sides.device_provider(tree_sides.PF)
-GOLD = """\
-meta: {schema_version: "1.0"}
-providers:
-  - identification: {uuid: $COMPUTE_NODE}
-    inventories: {additional: [CUSTOM_GOLD: {total: 3}]}
-    traits: {additional: [CUSTOM_FAST]}
-"""
-
-placement = test_placement.placement
-api = test_placement.api
 
 
 @pytest.fixture
@@ -108,7 +97,7 @@ def test_what_provider_yaml_adds_comes_and_goes(desk: desks.Desk, api: compare.A
     root = f"/resource_providers/{plain.node_uuid(1)}"
     found = []
     with desk.feeding():
-        for revision, text in enumerate(("", GOLD, ""), 1):
+        for revision, text in enumerate(("", tree_sides.GOLD, ""), 1):
             file.write_text(text, encoding="utf-8") if text else file.unlink(missing_ok=True)
             desk.running.stop()
             desk.running = wiring.Running(desk.conf)

@@ -19,13 +19,6 @@ ROOT = plain.node_uuid(1)
 GPU_A = tree_sides.child_uuid(tree_sides.GPU_A)
 CARD = tree_sides.device_provider(tree_sides.CARD)
 NIC = tree_sides.device_provider(tree_sides.PF)
-GOLD = """\
-meta: {schema_version: "1.0"}
-providers:
-  - identification: {uuid: $COMPUTE_NODE}
-    inventories: {additional: [CUSTOM_GOLD: {total: 3}]}
-    traits: {additional: [CUSTOM_FAST]}
-"""
 
 
 @pytest.fixture
@@ -122,7 +115,7 @@ def test_provider_yaml_adds_and_what_is_withdrawn_is_taken_back(tmp_path: pathli
     with stands.embedded("kombu+memory://") as stand:
         stand.conductor.call("report_node", node=tree_sides.node())
         found = []
-        for revision, text in ((2, GOLD), (3, None)):
+        for revision, text in ((2, tree_sides.GOLD), (3, None)):
             file = tmp_path / "site.yaml"
             if text is None:
                 file.unlink()

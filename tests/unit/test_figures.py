@@ -28,10 +28,10 @@ def _figures(worker: builders.Worker, pair: tuple[str, str]) -> dict[str, int]:
 
 def _consumers(worker: builders.Worker, book: records.Book) -> dict[str, dict[str, dict[str, int]]]:
     seen = histories.loaded(worker.store)
-    held = holdings.by_consumer(book.holdings)
+    held = holdings.of_consumers(book.holdings)
     return {
-        consumer: {seen.provider_uuid(account): dict(amounts) for account, amounts in accounts.items()}
-        for consumer, accounts in held.items()
+        consumer: {uuid: dict(amounts) for uuid, amounts in holdings.by_provider(own, seen.provider_uuid).items()}
+        for consumer, own in held.items()
     }
 
 

@@ -158,7 +158,7 @@ def _consumers_of(books: world.World, uuid: str, moved: tuple[str, ...]) -> Iter
     after = holdings.of_consumers(book.holdings)
     for consumer in dict.fromkeys([*before, *after]):
         old, new = before.get(consumer, ()), after.get(consumer, ())
-        changed = holdings.by_provider(old) != holdings.by_provider(new)
+        changed = old != new and holdings.by_provider(old) != holdings.by_provider(new)
         if changed or any(holding.account in moved for holding in new):
             yield _allocation(books, book, consumer, new)
 

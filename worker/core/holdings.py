@@ -133,12 +133,3 @@ def of_consumers(held: Iterable[records.Holding]) -> dict[str, tuple[records.Hol
     for holding in held:
         result[holding.consumer] = (*result.get(holding.consumer, ()), holding)
     return result
-
-
-def by_consumer(holdings: tuple[records.Holding, ...]) -> dict[str, dict[str, resources.Amounts]]:
-    """Return consumer -> account -> amounts."""
-    result: dict[str, dict[str, resources.Amounts]] = {}
-    for holding in holdings:
-        accounts = result.setdefault(holding.consumer, {})
-        accounts[holding.account] = resources.add(accounts.get(holding.account, resources.NOTHING), holding.amounts)
-    return result

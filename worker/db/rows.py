@@ -137,12 +137,9 @@ def of_node_revisions(of: records.Node) -> dict[str, Any]:
 def of_node_figures(of: records.Node) -> dict[str, Any]:
     """Return the columns of a node that change without a report, and those that tell it."""
     return {
-        "uuid": of.uuid,
-        "generation": of.generation,
-        "revision": of.revision,
+        **of_node_revisions(of),
         "removed_revision": of.removed_revision,
         "disabled": of.disabled,
-        "disabled_revision": of.disabled_revision,
         "failed_builds": of.failed_builds,
         "audited_at": of.audited_at,
         "sequence": of.sequence,

@@ -222,7 +222,7 @@ def picture(store: unit_of_work.Store) -> dict[str, Any]:
         if account.used or account.counters
     }
     speakers = {key: node.uuid for key in seen.accounts if (node := seen.speaker(key)) is not None}
-    held = {name: holdings.by_consumer(book.holdings) for name, book in store.books.items() if book.holdings}
+    held = {name: _by_consumer(book) for name, book in store.books.items() if book.holdings}
     return {
         "accounts": accounts,
         "speakers": speakers,
@@ -230,6 +230,11 @@ def picture(store: unit_of_work.Store) -> dict[str, Any]:
         "disabled": {name: node.disabled for name, node in store.nodes.items()},
         "live": {name for name, node in store.nodes.items() if node.live},
     }
+
+
+def _by_consumer(book: records.Book) -> dict[str, Any]:
+    """Return consumer -> account -> amounts: here nothing is below a root."""
+    return {consumer: holdings.by_provider(own) for consumer, own in holdings.of_consumers(book.holdings).items()}
 
 
 def expected(facts: Facts) -> dict[str, Any]:

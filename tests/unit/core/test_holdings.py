@@ -204,7 +204,9 @@ def test_what_a_consumer_holds_is_summed_by_account() -> None:
     move = builders.a_move(dest=builders.pair("h1"), migration_type="evacuation")
     held = holdings.held(builders.a_book(None, move))
 
-    assert holdings.by_consumer(held) == {builders.VM: {builders.account_of("h1"): builders.BOTH}}
+    of = holdings.of_consumers(held)
+    assert list(of) == [builders.VM]
+    assert holdings.by_provider(of[builders.VM]) == {builders.account_of("h1"): builders.BOTH}
 
 
 @pytest.mark.parametrize(

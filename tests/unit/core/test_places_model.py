@@ -10,7 +10,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from tests import builders
-from tests.unit.core import histories, numa_cases, place_cases
+from tests.unit.core import histories, machines, numa_cases, place_cases
 from worker.core import commands, events, lifecycle, places, records
 
 ADDRESSES = st.sampled_from([device.address for device in place_cases.DEVICES])
@@ -59,13 +59,11 @@ def requests(draw: st.DrawFn) -> tuple[records.DeviceRequest, ...]:
     return tuple(found)
 
 
-class Site(stateful.RuleBasedStateMachine):
+class Site(machines.Machine):
     """Two hosts and four instances; what is told follows no plan."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.worker = builders.Worker()
-        self.revision = 0
+        super().__init__(builders.Worker())
         self.changed: set[str] = set()
         self.batch: list[commands.Command] = []
 
@@ -92,17 +90,6 @@ class Site(stateful.RuleBasedStateMachine):
                 after[uuid], holdings=tuple(one for one in after[uuid].holdings if one.settled)
             )
             assert not places.lacking(settled, outcome.account, hardware)
-
-    def next(self) -> int:
-        """Return a revision that is newer than all before."""
-        self.revision += 1
-        return self.revision
-
-    def record(self, uuid: str, **changes: Any) -> records.Instance:
-        """Return the newest record of an instance with changes, or a first one."""
-        book = self.worker.store.books.get(uuid)
-        known = book.record if book is not None and book.record is not None else builders.an_instance(uuid)
-        return msgspec.structs.replace(known, revision=self.next(), **changes)
 
     def moves(self, uuid: str) -> list[records.Move]:
         """Return the moves of an instance that are in progress."""

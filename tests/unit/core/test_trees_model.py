@@ -10,7 +10,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from tests import builders
-from tests.unit.core import histories, place_cases, tree_cases
+from tests.unit.core import histories, machines, place_cases, tree_cases
 from worker.core import additions, commands, lifecycle, node_tree, records
 
 HOSTS = st.sampled_from(("h1", "h2"))
@@ -52,13 +52,11 @@ def requests(draw: st.DrawFn) -> tuple[records.DeviceRequest, ...]:
     return tuple(draw(st.sampled_from(kinds))(1, number) for number in numbers)
 
 
-class Site(stateful.RuleBasedStateMachine):
+class Site(machines.Machine):
     """Two hosts and four instances; what is told follows no plan."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.worker = builders.Worker(trees=RULES[0])
-        self.revision = 0
+        super().__init__(builders.Worker(trees=RULES[0]))
         self.batch: list[commands.Command] = []
 
     def tell(self, order: commands.Command, later: bool = False) -> None:
@@ -67,17 +65,6 @@ class Site(stateful.RuleBasedStateMachine):
         if not later:
             orders, self.batch = self.batch, []
             self.worker.tell(*orders)
-
-    def next(self) -> int:
-        """Return a revision that is newer than all before."""
-        self.revision += 1
-        return self.revision
-
-    def record(self, uuid: str, **changes: Any) -> records.Instance:
-        """Return the newest record of an instance with changes, or a first one."""
-        book = self.worker.store.books.get(uuid)
-        known = book.record if book is not None and book.record is not None else builders.an_instance(uuid)
-        return msgspec.structs.replace(known, revision=self.next(), **changes)
 
     def report(self, host: str, **changes: Any) -> None:
         """Tell a report."""
