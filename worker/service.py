@@ -123,9 +123,12 @@ class Worker:
         return ahead
 
     def _ahead(self, work: Work) -> engine.Reading:
-        """Take and understand what comes while the database works: it is the next batch."""
+        """Take and understand what comes while the database works: it is the next batch.
+
+        Under load the broker sends on when the last batch is settled, which takes it a moment.
+        """
         read = self._read(0.0)
-        while read and len(read) < self._consumer.batch_size and not work.done():
+        while (read or not self._haste) and len(read) < self._consumer.batch_size and not work.done():
             futures.wait([work], self.LOOK)
             read = read.then(self._read(0.0, len(read)))
         return read
