@@ -14,6 +14,8 @@ from worker.core import events
 from worker.db import engine, failures, tables, texts, writes
 
 PAGE = 500
+PART = 100
+"""Rows that are written at once: PostgreSQL takes them in while the next ones are made."""
 _ROW = tables.outbox.c
 FRAME = sa.select(
     _ROW.id, _ROW.event_id, _ROW.event_type, _ROW.priority, _ROW.publisher_id, _ROW.payload, _ROW.emitted_at
@@ -33,7 +35,9 @@ class Outbox:
     @failures.translated()
     def add(self, happened: Sequence[events.Event], now: int) -> None:
         """Append one notification for each event, in this order."""
-        self._writes.insert(tables.outbox, [self._row(event, now) for event in happened])
+        for first in range(0, len(happened), PART):
+            rows = [self._row(event, now) for event in happened[first : first + PART]]
+            self._writes.insert(tables.outbox, rows)
 
     def _row(self, event: events.Event, now: int) -> dict[str, Any]:
         frame = self._notification(event, str(uuid.uuid4()), now)
