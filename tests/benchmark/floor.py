@@ -19,7 +19,6 @@ from worker.db import engine as db_engine
 from worker.db import schema, tables
 
 ACK_EVERY = 100
-ROWS_EVERY = 500
 SAMPLE = 5000
 
 Table = tuple[str, Iterator[tuple[Any, ...]], float]
@@ -37,11 +36,12 @@ class Script:
         self._tables = list(_tables(task))
         self._taken: list[int] = []
         self._count = 0
+        self._rows_every = settings.configured(task).worker.batch_size  # as many in a transaction as ours
         self.seconds = {"write": 0.0}
 
     def run(self) -> None:
         """Go through all of the queue."""
-        self._channel.basic_qos(0, 2 * ROWS_EVERY, False)
+        self._channel.basic_qos(0, 2 * self._rows_every, False)
         self._channel.auto_decode = False
         self._channel.basic_consume(places.TOPIC, no_ack=False, callback=self._take, consumer_tag="floor")
         while self._count < self._race.casts:
@@ -52,7 +52,7 @@ class Script:
         self._race.begin()
         json.loads(json.loads(message.body)["oslo.message"])
         self._taken.append(message.delivery_info["delivery_tag"])
-        if len(self._taken) == ROWS_EVERY or self._count + len(self._taken) == self._race.casts:
+        if len(self._taken) == self._rows_every or self._count + len(self._taken) == self._race.casts:
             self._finish()
 
     def _finish(self) -> None:
