@@ -88,6 +88,9 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
         return Reading((*self.orders, *later.orders), later.settings, (*self.suspects, *later.suspects))
 
 
+NOTHING = Reading((), Settings())
+
+
 class Uncounted:
     """Starts that nobody counts: where no message comes again."""
 

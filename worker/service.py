@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent import futures
 
 from oslo_log import log
@@ -82,12 +82,17 @@ class Worker:
         self._consumer.open()
         self._backoff.reset()
         self._say(WORKING)
-        read = None
-        while not self._stopping.is_set():
-            read = read or self._read(interfaces.IDLE)
-            if not read:
-                continue
-            read = self._probe(read) if self.brake.engaged else self._finish(read)
+        read: engine.Reading = engine.NOTHING
+        work: Work | None = None
+        while work is not None or not self._stopping.is_set():
+            if work is not None:
+                read, work = self._finish(read, work)
+            elif not read:
+                read = self._read(interfaces.IDLE)
+            elif self.brake.engaged:
+                read = self._probe(read)
+            else:
+                work = self._begin(read)
         self._consumer.stop_taking()
 
     def _probe(self, read: engine.Reading) -> engine.Reading:
@@ -101,26 +106,43 @@ class Worker:
         if self._stopping.is_set():
             return read
         one, others = read.first()
-        return others.then(self._finish(one))
+        answers = self._committed_answers(one, self._begin(one))
+        self._note(answers)
+        self._settle(answers)
+        return others
 
-    def _finish(self, read: engine.Reading) -> engine.Reading:
-        """Commit, answer, then settle: a call whose answer is lost with the connection comes again and gets it.
-
-        Returns what came and was read while the database worked.
-        """
-        work = self._committer.submit(self._commit, read)
+    def _begin(self, read: engine.Reading) -> Work:
+        """Have the other thread commit a batch."""
         self._haste = 1 - min(len(read) / self.LOAD, 1.0)
+        return self._committer.submit(self._commit, read)
+
+    def _finish(self, read: engine.Reading, work: Work) -> tuple[engine.Reading, Work | None]:
+        """See a batch through to its end; return what came and was read meanwhile, and its commit if that has begun.
+
+        The database need not wait until the broker has been told. If that fails, what the other thread has in hand is
+        committed all the same, before anything of the next session: it comes again and is known.
+        """
         ahead = self._ahead(work)
-        answers = self._committed_answers(work, read)
+        answers = self._committed_answers(read, work)
+        self._note(answers)
+        goes_on = ahead and not self.brake.engaged and not self._stopping.is_set()
+        following = self._begin(ahead) if goes_on else None
+        self._settle(answers)
+        return ahead, following
+
+    def _note(self, answers: Sequence[interfaces.Answer]) -> None:
         for answer in answers:
             self.outcomes[answer.word] = self.outcomes.get(answer.word, 0) + 1
+        self.brake.note(len(answers), sum(answer.word == events.PARKED for answer in answers))
+
+    def _settle(self, answers: Sequence[interfaces.Answer]) -> None:
+        """Answer, then settle: a call whose answer is lost with the connection comes again and gets it."""
+        for answer in answers:
             if answer.to is not None:
                 self._consumer.answer(answer.delivery, answer.to, answer.reply)
         steps.WATCH.reached(steps.ANSWERED)
         self._consumer.settle([answer.delivery for answer in answers])
         steps.WATCH.reached(steps.SETTLED)
-        self.brake.note(len(answers), sum(answer.word == events.PARKED for answer in answers))
-        return ahead
 
     def _ahead(self, work: Work) -> engine.Reading:
         """Take and understand what comes while the database works: it is the next batch.
@@ -148,7 +170,7 @@ class Worker:
         self._committed()
         return answers
 
-    def _committed_answers(self, work: Work, read: engine.Reading) -> list[interfaces.Answer]:
+    def _committed_answers(self, read: engine.Reading, work: Work) -> list[interfaces.Answer]:
         """Return the answers of a committed batch, however long the database takes to come back."""
         began = time.monotonic()
         while True:

@@ -11,6 +11,7 @@ import pytest
 from tests import builders, plain, stands
 from tests.fakes import bus, clock, failing, library, unit_of_work
 from worker import brake, engine, errors, interfaces, service
+from worker.core import resources
 
 PATIENCE = 30.0
 
@@ -108,7 +109,7 @@ def test_what_is_taken_is_committed_and_settled_batch_by_batch() -> None:
 def test_what_comes_while_the_database_works_is_read_ahead_and_given_back_at_a_stop() -> None:
     desk = Desk()
     desk.send(1, 2, 3)
-    desk.consumer.at_settle = desk.worker.stop
+    desk.plan.at_commit = desk.worker.stop
 
     desk.worker.run()
 
@@ -241,13 +242,57 @@ def test_a_connection_lost_after_the_commit_counts_nothing_twice() -> None:
 def test_a_stop_finishes_the_batch_in_hand_and_gives_the_rest_back() -> None:
     desk = Desk()
     desk.send(1, 2, 3, 4)
-    desk.consumer.at_settle = desk.worker.stop
+    desk.plan.at_commit = desk.worker.stop
 
     desk.worker.run()
 
     assert sorted(desk.store.marks) == ["m1", "m2"]
     assert len(desk.broker.queue) == 2
     assert desk.consumer.closed >= 1
+
+
+def test_the_next_commit_does_not_wait_until_the_broker_is_told_of_the_last() -> None:
+    desk = Desk()
+    desk.send(1, 2, 3)
+    second = threading.Event()
+    waited = []
+    desk.plan.at_commit = lambda: second.set() if desk.plan.commits else None
+    desk.consumer.at_settle = lambda: waited.append(second.wait(PATIENCE))
+
+    desk.worker.run()
+
+    assert waited == [True, True]
+    assert desk.worker.outcomes == {"applied": 3}
+
+
+def test_a_stop_while_the_broker_is_told_finishes_the_batch_that_has_begun() -> None:
+    desk = Desk()
+    desk.send(1, 2, 3, 4, 5)
+    desk.consumer.at_settle = desk.worker.stop
+
+    desk.worker.run()
+
+    assert desk.plan.commits == [["m1", "m2"], ["m3", "m4"]]
+    assert [delivery.redelivered for delivery in desk.broker.queue] == [True]
+
+
+def test_a_connection_lost_while_the_next_batch_is_committed_counts_neither_twice() -> None:
+    desk = Desk()
+    desk.send(1, 2, 3)
+    lost: list[Exception] = [errors.BusUnavailable("reset by peer")]
+
+    def lose_it_once() -> None:
+        if lost:
+            raise lost.pop()
+
+    desk.consumer.at_settle = lose_it_once
+
+    desk.worker.run()
+
+    assert desk.worker.outcomes == {"applied": 2, "duplicate": 3}
+    assert sorted(desk.store.marks) == ["m1", "m2", "m3"]
+    assert desk.store.account("compute-1", "compute-1").used == resources.total([plain.SMALL] * 3)
+    assert list(desk.broker.queue) == []
 
 
 def test_a_worker_that_was_stopped_before_it_began_opens_nothing() -> None:
