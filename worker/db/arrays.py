@@ -7,6 +7,8 @@ from typing import Any
 
 BETWEEN = "\x1f"
 NULL = "\x1e"
+_NUMBERS = frozenset({int, bool})
+_TEXTS = frozenset({str})
 
 
 def joined(values: Sequence[Any]) -> str | None:
@@ -14,15 +16,12 @@ def joined(values: Sequence[Any]) -> str | None:
 
     It would not for one value, which may be the empty text, for bytes, and for a text with one of these characters in it.
     """
-    if len(values) == 1:
+    kinds = set(map(type, values))
+    if len(values) == 1 or bytes in kinds:
         return None
-    try:
-        text = BETWEEN.join(values)
-        nulls = 0
-    except TypeError:
-        if any(isinstance(value, bytes) for value in values):
-            return None
-        text = BETWEEN.join([NULL if value is None else str(value) for value in values])
-        nulls = values.count(None)
+    if kinds <= _NUMBERS:
+        return BETWEEN.join(map(str, values))
+    text = BETWEEN.join(values if kinds == _TEXTS else [NULL if value is None else str(value) for value in values])
+    nulls = values.count(None) if type(None) in kinds else 0
     whole = text.count(BETWEEN) == len(values) - 1 and text.count(NULL) == nulls
     return text if whole else None

@@ -26,7 +26,7 @@ class Inbox:
         if not message_ids:
             return {}
         found = bulk.found(self._writes.connection, _MARK, _TABLE.c.message_id, message_ids)
-        return {row.message_id: interfaces.Mark(*row) for row in found}
+        return {row[0]: interfaces.Mark(*row) for row in found}
 
     @failures.translated()
     def add(self, marks: Sequence[interfaces.Mark], now: int) -> None:
