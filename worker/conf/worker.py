@@ -27,7 +27,7 @@ OPTS: tuple[cfg.Opt, ...] = (
     ),
     cfg.IntOpt(
         "batch_size",
-        default=500,
+        default=1000,
         min=1,
         max=10000,
         mutable=True,
