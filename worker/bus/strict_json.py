@@ -60,12 +60,17 @@ def parse(text: str, field: str, depth: int) -> dict[str, Any]:
     return value
 
 
+def has_escapes(text: str) -> bool:
+    """Whether a character is written as its number; to look for the backslash alone first takes next to no time."""
+    return "\\" in text and "\\u" in text
+
+
 def _quick(text: str) -> Any:
     """Return the value of a good text, at the speed of C; None leaves it to the thorough way.
 
     A name that is given twice is lost in the value, and its quotation marks with it; an escaped one would upset the sum.
     """
-    if "\\u" in text:
+    if has_escapes(text):
         return None
     try:
         value = _quick_decoder.decode(text)

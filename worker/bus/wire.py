@@ -205,7 +205,7 @@ def _envelope(message: dict[str, Any], text: str) -> interfaces.Envelope:
         raise _fault("method", f"is missing or not a string of 1 to {_METHOD_LENGTH} printable characters")
     if not isinstance(args, dict):
         raise _fault("args", "is missing" if args is _MISSING else "is not an object")
-    plain = "\\u" not in text
+    plain = not strict_json.has_escapes(text)
     if not plain:
         _check_context(message)
     context = {name: message[key] for key, name in _KEPT.items() if key in message}

@@ -149,7 +149,7 @@ def _find_differences(books: world.World, account: records.Account, cause: comma
     counters: dict[str, int] = {}
     for book in residents:
         if book.record is not None and stats.counted_on(book) == account.pair:
-            counters = dict(stats.counted(counters, stats.keys(book.record), 1))
+            counters = dict(stats.counted(counters, (), stats.keys(book.record)))
     recounted = msgspec.structs.replace(account, used=used, settled=settled, counters=counters)
     if recounted == account:
         return

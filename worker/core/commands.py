@@ -150,12 +150,36 @@ def touches(command: Command) -> Touch:
 
 def asks_for_a_place(command: Command) -> bool:
     """Whether a command may give an instance CPUs, pages or devices, or take them."""
-    if isinstance(command, AttachDevices | DetachDevices):
-        return True
-    record, move = getattr(command, "instance", None), getattr(command, "migration", None)
-    if isinstance(command, AuditNode):
-        return any(map(places.asked_by, command.instances or ()))
-    return (record is not None and places.asked_by(record)) or (move is not None and places.asked_by_move(move))
+    asks = _ASKS.get(type(command))
+    return asks is not None and asks(command)
+
+
+def _listed_ask(command: Any) -> bool:
+    return any(map(places.asked_by, command.instances or ()))
+
+
+def _instance_asks(command: Any) -> bool:
+    return places.asked_by(command.instance)
+
+
+def _move_asks(command: Any) -> bool:
+    record = command.instance
+    return (record is not None and places.asked_by(record)) or places.asked_by_move(command.migration)
+
+
+def _asks(_command: Any) -> bool:
+    return True
+
+
+_ASKS: Mapping[type, Callable[[Any], bool]] = {
+    ClaimInstance: _instance_asks,
+    UpdateInstance: _instance_asks,
+    ClaimMigration: _move_asks,
+    UpdateMigration: _move_asks,
+    AttachDevices: _asks,
+    DetachDevices: _asks,
+    AuditNode: _listed_ask,
+}
 
 
 def _instance(record: records.Instance | None) -> tuple[records.Pair, ...]:

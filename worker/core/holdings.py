@@ -43,13 +43,14 @@ def superseded_moves(book: records.Book) -> tuple[records.Move, ...]:
 def held(book: records.Book) -> tuple[records.Holding, ...]:
     """Return what the instance of this book holds now."""
     record = book.record
-    if book.deleted or record is None or record.pair is None or lifecycle.releases(record):
+    pair = record.pair if record is not None else None
+    if book.deleted or record is None or pair is None or lifecycle.releases(record):
         return ()
-    move = deciding_move(book)
+    move = deciding_move(book) if book.moves else None
     if move is not None:
         return _both_sides(record, move)
     amounts = usage.usage(record.flavor, record.volume_backed, record.numa_topology, record.resources)
-    return (_holding(record.pair, record.uuid, INSTANCE, True, amounts),)
+    return (_holding(pair, record.uuid, INSTANCE, True, amounts),)
 
 
 def _both_sides(record: records.Instance, move: records.Move) -> tuple[records.Holding, ...]:

@@ -26,7 +26,7 @@ TERMINAL = FAILED | ARRIVED | {"reverted"}
 
 def releases(record: records.Instance) -> bool:
     """Whether an instance in this state holds nothing, wherever it is."""
-    if record.vm_state == DELETED or record.pair is None:
+    if record.vm_state == DELETED or not (record.host and record.node):
         return True
     return record.vm_state == SHELVED_OFFLOADED and record.task_state != SPAWNING
 

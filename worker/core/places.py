@@ -92,19 +92,21 @@ def _asks(flavor: records.Flavor) -> bool:
 
 def asked_by_move(move: records.Move) -> bool:
     """Whether a move asks for a place by itself."""
-    flavors = (flavor for flavor in (move.old_flavor, move.new_flavor) if flavor is not None)
-    return bool(move.new_numa_topology or move.new_pci_requests or any(map(_asks, flavors)))
+    if move.new_numa_topology or move.new_pci_requests:
+        return True
+    old, new = move.old_flavor, move.new_flavor
+    return (old is not None and _asks(old)) or (new is not None and _asks(new))
 
 
 def concerns(book: records.Book) -> bool:
     """Whether the instance has a place or asks for one."""
     record = book.record
-    return (
-        (record is not None and asked_by(record))
-        or bool(book.attachments)
-        or any(_is_given(holding.place) for holding in book.holdings)
-        or any(map(asked_by_move, book.moves))
-    )
+    if book.attachments or (record is not None and asked_by(record)):
+        return True
+    for holding in book.holdings:
+        if _is_given(holding.place):
+            return True
+    return bool(book.moves) and any(map(asked_by_move, book.moves))
 
 
 def _bare(place: records.Place | None) -> records.Place | None:

@@ -45,8 +45,7 @@ def subtract(left: Amounts, right: Amounts) -> Amounts:
 
 def total(parts: Iterable[Amounts]) -> Amounts:
     """Return the sum of all parts."""
-    result: dict[str, int] = {}
+    result = NOTHING
     for part in parts:
-        for name, amount in part.items():
-            result[name] = result.get(name, 0) + amount
-    return without_zeros(result)
+        result = add(result, part) if result else without_zeros(part)
+    return result

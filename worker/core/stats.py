@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from worker.core import lifecycle, records
 
@@ -23,8 +23,10 @@ def counted_on(book: records.Book) -> records.Pair | None:
     return record.pair
 
 
-def keys(record: records.Instance) -> tuple[str, ...]:
+def keys(record: records.Instance | None) -> tuple[str, ...]:
     """Return the counters in which an instance counts 1; a value that is not set has the key text ``None``."""
+    if record is None:
+        return ()
     return (
         NUM_INSTANCES,
         f"num_vm_{record.vm_state}",
@@ -34,19 +36,12 @@ def keys(record: records.Instance) -> tuple[str, ...]:
     )
 
 
-def same(one: records.Instance | None, other: records.Instance | None) -> bool:
-    """Whether two records count in the same counters."""
-    if one is None or other is None:
-        return one is other
-    return (one.vm_state, one.task_state, one.os_type, one.project_id) == (
-        other.vm_state, other.task_state, other.os_type, other.project_id,
-    )  # fmt: skip
-
-
-def counted(counters: Mapping[str, int], names: tuple[str, ...], step: int) -> Mapping[str, int]:
-    """Return the counters with ``step`` added to each named one; counters at 0 are left out."""
+def counted(counters: Mapping[str, int], gone: Sequence[str], come: Sequence[str]) -> Mapping[str, int]:
+    """Return the counters less 1 in each that is gone, and 1 more in each that has come; those at 0 are left out."""
     changed = dict(counters)
-    for name in names:
+    steps = [(name, -1) for name in gone if name not in come]
+    steps += [(name, 1) for name in come if name not in gone]
+    for name, step in steps:
         changed[name] = changed.get(name, 0) + step
         if not changed[name]:
             del changed[name]

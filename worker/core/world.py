@@ -302,13 +302,18 @@ class World:
 
     def _count(self, old: records.Book, new: records.Book) -> None:
         before, after = stats.counted_on(old), stats.counted_on(new)
-        if before == after and stats.same(old.record, new.record):
-            return
-        for pair, record, step in ((before, old.record, -1), (after, new.record, 1)):
-            if pair is not None and record is not None:
-                figures = self.account(pair)
-                counters = stats.counted(figures.counters, stats.keys(record), step)
-                self.put_account(msgspec.structs.replace(figures, counters=counters))
+        if before == after:
+            self._recount(after, stats.keys(old.record), stats.keys(new.record))
+        else:
+            self._recount(before, stats.keys(old.record), ())
+            self._recount(after, (), stats.keys(new.record))
+
+    def _recount(self, pair: records.Pair | None, gone: Sequence[str], come: Sequence[str]) -> None:
+        """Count an instance in other counters of a pair than before."""
+        if pair is not None and gone != come:
+            figures = self.account(pair)
+            counters = stats.counted(figures.counters, gone, come)
+            self.put_account(msgspec.structs.replace(figures, counters=counters))
 
     def _enter_standing(self, account: str, before: records.Node | None, cause: commands.Cause) -> None:
         after = self.speaker(account)
