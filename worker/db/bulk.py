@@ -94,7 +94,8 @@ def found(
     statement = _selection(connection.dialect, query, column, text is not None, lock)
     given = {_GIVEN: ordered} if text is None else {_GIVEN: text, _BETWEEN: arrays.BETWEEN}
     driver: Any = connection.connection.driver_connection
-    return driver.execute(statement, given).fetchall()  # plain tuples: SQLAlchemy's rows cost as much again
+    there: Sequence[Any] = driver.execute(statement, given).fetchall()  # SQLAlchemy's rows cost as much again
+    return there
 
 
 def takes_arrays(connection: sa.Connection) -> bool:
