@@ -23,7 +23,7 @@ from worker.db import bulk, tables
 PATIENCE = 900.0
 LOOK = 0.02
 """Seconds between two looks at what has been committed."""
-LAST = 1500
+LAST = 6000
 """So many of the last casts are looked for: more than the workers have in hand together."""
 RETRY = "action=repeat"
 

@@ -31,7 +31,7 @@ FORMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "growth": ("the same casts on 100 nodes and on 10,000 with 300,000 instances", {"action": "store_true"}),
     "storm": ("10,000 unchanged reports, against as many claims", {"action": "store_true"}),
     "steady": ("a steady load for so long, such as 30m: memory and retention", {"type": duration, "metavar": "TIME"}),
-    "scaling": ("one worker process and two, on many nodes and on few", {"action": "store_true"}),
+    "scaling": ("one worker process and several, on many nodes and on few", {"action": "store_true"}),
     "databases": ("PostgreSQL, MariaDB and SQLite", {"action": "store_true"}),
 }
 

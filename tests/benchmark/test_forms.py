@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import pathlib
 import random
+import subprocess
 from typing import Any
 
 import pytest
 
-from tests.benchmark import forms, growth, scaling, steady, storm, verdicts, workload
+from tests.benchmark import forms, growth, scaling, shares, steady, storm, verdicts, workload
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400)])
@@ -109,9 +111,29 @@ def test_a_storm_that_writes_a_ledger_entry_fails() -> None:
 
 
 def test_the_gain_of_a_second_process_is_told_for_many_nodes_and_for_few() -> None:
-    runs = {scaling.name(*case): [run(rate=case[1] * 100.0 + case[0])] for case in scaling.CASES}
+    runs = {case: [run(rate=case.processes * 100.0 + case.nodes)] for case in scaling.CASES}
 
     found = {one.name: one.value for one in scaling.verdicts_of(runs)}
 
-    assert found["1000 nodes: two processes to one"] == pytest.approx(1200 / 1100)
-    assert found["4 nodes: two processes to one"] == pytest.approx(204 / 104)
+    assert found[f"{scaling.Case(1000, 2, False).name}: rate to that of one"] == pytest.approx(1200 / 1100)
+    assert found[f"{scaling.Case(4, 4, True).name}: rate to that of one"] == pytest.approx(404 / 104)
+
+
+@pytest.mark.skipif(shares.parent() is None, reason="no control group may be made here")
+def test_a_process_is_held_by_a_control_group_of_its_own_and_let_go_again() -> None:
+    below = shares.parent()
+    assert below is not None
+    with subprocess.Popen(["sleep", "60"]) as process:
+        with shares.held([process.pid], 0.5, below):
+            during = _groups(process.pid)
+        after = _groups(process.pid)
+        process.kill()
+
+    name = f"stocktake-benchmark-{process.pid}"
+    assert name in during
+    assert name not in after
+    assert not (below / name).exists()
+
+
+def _groups(pid: int) -> str:
+    return pathlib.Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii")
