@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ class Worker:
         self.brake = brake.Brake(brake.Settings)
         self._stopping = threading.Event()
         self._committer = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="stocktake-commit")
+        self._work: Work | None = None
         self._state = ""
         self._haste = 1.0
         self.outcomes: dict[str, int] = {}
@@ -74,6 +76,7 @@ class Worker:
                 self._stopping.wait(seconds)
             finally:
                 self._consumer.close()
+                self._see_out()
         self._committer.shutdown()
         self._say(STOPPED)
 
@@ -83,17 +86,23 @@ class Worker:
         self._backoff.reset()
         self._say(WORKING)
         read: engine.Reading = engine.NOTHING
-        work: Work | None = None
-        while work is not None or not self._stopping.is_set():
-            if work is not None:
-                read, work = self._finish(read, work)
+        while self._work is not None or not self._stopping.is_set():
+            if self._work is not None:
+                read = self._finish(read, self._work)
             elif not read:
                 read = self._read(interfaces.IDLE)
             elif self.brake.engaged:
                 read = self._probe(read)
             else:
-                work = self._begin(read)
+                self._begin(read)
         self._consumer.stop_taking()
+
+    def _see_out(self) -> None:
+        """Wait for what the other thread has in hand when a session ends: committed or not, all of it comes again."""
+        work, self._work = self._work, None
+        if work is not None:
+            with contextlib.suppress(errors.DatabaseUnavailable):
+                work.result()
 
     def _probe(self, read: engine.Reading) -> engine.Reading:
         """Wait a while, then try one message; the others are kept, and nothing new is taken until one goes well."""
@@ -108,16 +117,19 @@ class Worker:
         one, others = read.first()
         answers = self._committed_answers(one, self._begin(one))
         self._note(answers)
+        if not self.brake.engaged:
+            self._say(WORKING)
         self._settle(answers)
         return others
 
     def _begin(self, read: engine.Reading) -> Work:
         """Have the other thread commit a batch."""
         self._haste = 1 - min(len(read) / self.LOAD, 1.0)
-        return self._committer.submit(self._commit, read)
+        self._work = self._committer.submit(self._commit, read)
+        return self._work
 
-    def _finish(self, read: engine.Reading, work: Work) -> tuple[engine.Reading, Work | None]:
-        """See a batch through to its end; return what came and was read meanwhile, and its commit if that has begun.
+    def _finish(self, read: engine.Reading, work: Work) -> engine.Reading:
+        """See a batch through to its end; return what came and was read meanwhile, whose commit has begun if it may.
 
         The database need not wait until the broker has been told. If that fails, what the other thread has in hand is
         committed all the same, before anything of the next session: it comes again and is known.
@@ -125,10 +137,10 @@ class Worker:
         ahead = self._ahead(work)
         answers = self._committed_answers(read, work)
         self._note(answers)
-        goes_on = ahead and not self.brake.engaged and not self._stopping.is_set()
-        following = self._begin(ahead) if goes_on else None
+        if ahead and not self.brake.engaged and not self._stopping.is_set():
+            self._begin(ahead)
         self._settle(answers)
-        return ahead, following
+        return ahead
 
     def _note(self, answers: Sequence[interfaces.Answer]) -> None:
         for answer in answers:
@@ -179,9 +191,11 @@ class Worker:
             except futures.TimeoutError:
                 self._consumer.beat()
             except errors.DatabaseUnavailable as error:
+                self._work = None
                 self._wait_for_database(error, time.monotonic() - began)
-                work = self._committer.submit(self._commit, read)
+                work = self._begin(read)
             else:
+                self._work = None
                 if not self.brake.engaged:
                     self._say(WORKING)
                 return answers

@@ -1,4 +1,4 @@
-"""``python -m tests.acceptance.doomed URL DATABASE STEP [MESSAGE]``: a worker that dies like a machine.
+"""``python -m tests.acceptance.doomed URL DATABASE BATCH_SIZE STEP [MESSAGE]``: a worker that dies like a machine.
 
 At the first STEP; with ``read`` and the id of a MESSAGE, whenever it reads that one. Else it works until its parent ends it.
 """
@@ -33,13 +33,13 @@ def _poison(message_id: str) -> None:
 
 def main() -> None:
     """Work."""
-    url, database, step, *message = sys.argv[1:]
+    url, database, batch_size, step, *message = sys.argv[1:]
     if message:
         _poison(*message)
     else:
         steps.WATCH.reached = lambda reached: _die() if reached == step else None
     conf = stands.configuration(
-        url, database, claim_policy="none", batch_size=50, batch_wait=0.2, max_attempts=3, reconnect_splay=0.0,
+        url, database, claim_policy="none", batch_size=int(batch_size), batch_wait=0.2, max_attempts=3, reconnect_splay=0.0,
         notifications__lease_seconds=2,
     )  # fmt: skip
     wiring.Running(conf).start()

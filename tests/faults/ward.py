@@ -99,7 +99,9 @@ class Turns(bus.FaultyConsumer):
                 self._case.worker.stop()
             self._left -= 1
             assert self._left, "the worker never comes to an end"
-        return super().batch(idle, begun=begun, haste=haste)
+        taken = super().batch(idle, begun=begun, haste=haste)
+        self._case.wait_for_commits()  # the next look is made or not by what is taken, not by how long that took
+        return taken
 
 
 class Flaps:

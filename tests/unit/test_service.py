@@ -75,6 +75,7 @@ class Desk:
         self.backoff = clock.Backoff(meanwhile)
         self.health: list[str] = []
         self.commits = 0
+        self.at_committed: Callable[[], None] = _nothing
         self.consumer = Consumer(self.broker, lambda: self.worker.stop())  # noqa: PLW0108 - there is none yet
         batches = engine.Engine(
             lambda: failing.UnitOfWork(self.store, self.plan),
@@ -92,6 +93,7 @@ class Desk:
 
     def _committed(self) -> None:
         self.commits += 1
+        self.at_committed()
 
 
 def test_what_is_taken_is_committed_and_settled_batch_by_batch() -> None:
@@ -237,6 +239,98 @@ def test_a_connection_lost_after_the_commit_counts_nothing_twice() -> None:
     assert desk.worker.outcomes == {"applied": 1, "duplicate": 1}
     assert desk.store.account("compute-1", "compute-1").used == plain.SMALL
     assert list(desk.broker.queue) == []
+
+
+def _lost_while_the_second_commits(desk: Desk, second: Callable[[], None]) -> None:
+    """Have the broker go away at the first settle, once the other thread has come to ``second``."""
+    begun = threading.Event()
+    lost: list[Exception] = [errors.BusUnavailable("reset by peer")]
+
+    def reach() -> None:
+        if len(desk.plan.commits) == 1 and not begun.is_set():
+            begun.set()
+            second()
+
+    def lose_it_once() -> None:
+        begun.wait(PATIENCE)
+        if lost:
+            raise lost.pop()
+
+    desk.plan.at_commit = reach
+    desk.consumer.at_settle = lose_it_once
+
+
+def test_a_commit_that_fails_after_its_session_has_ended_is_made_again() -> None:
+    def fail() -> None:
+        raise errors.DatabaseUnavailable("gone")
+
+    desk = Desk()
+    desk.send(1, 2, 3)
+    _lost_while_the_second_commits(desk, fail)
+
+    desk.worker.run()
+
+    assert desk.worker.outcomes == {"applied": 3, "duplicate": 2}
+    assert sorted(desk.store.marks) == ["m1", "m2", "m3"]
+
+
+def test_an_error_that_nobody_expects_ends_the_worker_after_its_session_has_ended_too() -> None:
+    def fail() -> None:
+        desk.at_committed = _explode
+
+    desk = Desk()
+    desk.send(1, 2, 3)
+    _lost_while_the_second_commits(desk, fail)
+
+    with pytest.raises(ZeroDivisionError):
+        desk.worker.run()
+
+    assert len(desk.broker.queue) == 3
+
+
+def test_nothing_is_begun_once_nearly_everything_fails_and_what_was_read_ahead_is_tried_first() -> None:
+    desk = Desk()
+    desk.worker.brake = brake.Brake(lambda: brake.Settings(share=0.5, minimum=2, seconds=0.0))
+    for number in range(1, 3):
+        desk.broker.send(stands.body("update_instance", {"instance": None}, _unique_id=f"bad{number}"))
+    desk.send(4, 5)
+
+    desk.worker.run()
+
+    assert desk.plan.commits[1:] == [["m4"], ["m5"]]
+    assert desk.health == ["working", service.PAUSED, "working", "stopped"]
+
+
+def test_a_trial_that_goes_well_is_said_at_once() -> None:
+    desk = Desk()
+    desk.worker.brake = brake.Brake(lambda: brake.Settings(share=0.5, minimum=2, seconds=0.0))
+    for number in range(1, 3):
+        desk.broker.send(stands.body("update_instance", {"instance": None}, _unique_id=f"bad{number}"))
+    desk.send(4)
+
+    desk.worker.run()
+
+    assert desk.health == ["working", service.PAUSED, "working", "stopped"]
+
+
+def test_after_a_full_batch_it_is_looked_again_although_nothing_was_there_at_first() -> None:
+    desk = Desk()
+    desk.worker.LOAD = 2
+    desk.send(1, 2)
+    looked = threading.Event()
+
+    def arrive() -> None:
+        if len(desk.consumer.asked) == 3:
+            desk.send(3)
+            looked.set()
+
+    desk.plan.at_commit = lambda: looked.wait(PATIENCE) and None
+    desk.consumer.at_batch = arrive
+
+    desk.worker.run()
+
+    assert looked.is_set()
+    assert desk.plan.commits == [["m1", "m2"], ["m3"]]
 
 
 def test_a_stop_finishes_the_batch_in_hand_and_gives_the_rest_back() -> None:
