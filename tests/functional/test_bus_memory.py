@@ -13,6 +13,7 @@ import pytest
 from tests import bus_sides
 from worker import errors, interfaces
 from worker.bus import connect, wire
+from worker.bus import consumer as consumers
 
 
 @pytest.fixture
@@ -126,3 +127,23 @@ def test_oslos_listener_hears_our_notifications(side: bus_sides.Oslo) -> None:
     transport.cleanup()
 
     assert (confirmed, arrived, heard) == (1, True, [("cast.park", {"a": 1}, "e-1")])
+
+
+def test_a_batch_ends_before_it_is_too_long_to_be_kept(side: bus_sides.Oslo, monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = side.consumer()
+    consumer.open()
+    for name in ("one", "two", "three"):
+        side.cast(name)
+    first = _batch(consumer)
+    consumer.close()
+    monkeypatch.setattr(consumers, "BATCH_BYTES", 2 * len(first[0].body) + 10)
+    consumer.open()
+
+    taken = [_batch(consumer), consumer.batch(begun=2), _batch(consumer)]
+    monkeypatch.setattr(consumers, "BATCH_BYTES", 1)
+    for name in ("four", "five"):
+        side.cast(name)
+    alone = _batch(consumer)
+    consumer.close()
+
+    assert [len(first), *map(len, taken), len(alone)] == [3, 2, 0, 1, 1]

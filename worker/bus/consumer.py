@@ -17,6 +17,8 @@ from worker.bus import buffered, calls, incoming, session, topology, urls, wire
 
 LOG = logging.getLogger(__name__)
 
+BATCH_BYTES = 64 * 1024 * 1024
+"""Bodies in a batch, which may be parked together: a database takes no statement of any length."""
 ANSWER_TIMEOUT = 10.0
 """Seconds that one answer may take to leave; longer means a broker that does not read."""
 
@@ -46,6 +48,7 @@ class RabbitConsumer:
         self._consumers: list[str] = []
         self._buffer: collections.deque[interfaces.Delivery] = collections.deque()
         self._unsettled: dict[Any, Any] = {}
+        self._bytes = 0  # in the batch that was begun
         self._life = 0
         self._calls = calls.CallsInHand()
 
@@ -69,8 +72,18 @@ class RabbitConsumer:
             if self._consumers:
                 self._fill(taking, self.batch_size - begun, idle, self._batch_wait * (1 - haste))
             self._keep_alive(taking, answering)
-        count = min(len(self._buffer), self.batch_size - begun) if self._consumers else 0
-        return [self._buffer.popleft() for _ in range(count)]
+        return self._taken(begun) if self._consumers else []
+
+    def _taken(self, begun: int) -> list[interfaces.Delivery]:
+        """Take out of the buffer what goes into a batch that has so many; the first one whatever its size."""
+        self._bytes = self._bytes if begun else 0
+        taken: list[interfaces.Delivery] = []
+        while self._buffer and begun + len(taken) < self.batch_size:
+            self._bytes += len(self._buffer[0].body)
+            if self._bytes > BATCH_BYTES and begun + len(taken):
+                break
+            taken.append(self._buffer.popleft())
+        return taken
 
     def settle(self, deliveries: Sequence[interfaces.Delivery]) -> None:
         """Acknowledge exactly these deliveries, in one step where they are the oldest ones of the channel.
