@@ -302,3 +302,13 @@ def test_ids_are_looked_for_in_their_order(bind: sa.Engine) -> None:
         condition = bulk.among(connection, tables.inbox.c.message_id, {"c", "a", "d", "b"})
 
     assert list(condition.compile().params.values()) == [["a", "b", "c", "d"]]
+
+
+def test_columns_are_told_by_their_names_in_whatever_order_a_row_has_them() -> None:
+    rows = [{"content": "one", "times": 1, "at": 10}, {"at": 20, "times": 2, "content": "two"}]
+
+    _, values = bulk.insertion(tables.starts, rows)
+    _, single = bulk.removal(tables.starts, [{"content": "one"}, {"content": "two"}])
+
+    assert values == {"content": "one\x1ftwo", "times": "1\x1f2", "at": "10\x1f20"}
+    assert single == {"content": "one\x1ftwo"}

@@ -205,3 +205,34 @@ def test_an_error_that_nobody_knows_passes_through() -> None:
 def test_a_database_that_we_do_not_know_is_refused(url: str, words: str) -> None:
     with pytest.raises(errors.Misconfigured, match=words):
         engine.of_url(url)
+
+
+@pytest.fixture
+def postgresql() -> Iterator[sa.Engine]:
+    with db_servers.migrated("postgresql") as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("statement", "compression"),
+    [
+        ("ALTER ROLE {} SET work_mem = '8MB'", "lz4"),
+        ("ALTER ROLE {} SET default_toast_compression = 'pglz'", "pglz"),
+        ("REVOKE SELECT ON pg_settings FROM public; ALTER ROLE {} RESET ALL", "pglz"),
+    ],
+)
+def test_long_texts_are_compressed_faster_unless_the_operator_says_otherwise(
+    postgresql: sa.Engine, statement: str, compression: str
+) -> None:
+    role = f"{postgresql.url.database}_role"
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN; {statement.format(role)}")
+    bare = engine.of_url(postgresql.url.set(username=role).render_as_string(hide_password=False))
+
+    with bare.connect() as connection:
+        found = connection.exec_driver_sql("SHOW default_toast_compression").scalar()
+    bare.dispose()
+    with postgresql.begin() as connection:
+        connection.exec_driver_sql(f"DROP ROLE {role}")
+
+    assert found == compression

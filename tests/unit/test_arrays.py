@@ -11,6 +11,19 @@ from worker.db import arrays
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
 
 
+class Word(str):
+    """A text that prints as something else."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "?"
+
+
+class Octets(bytes):
+    """Bytes by another name."""
+
+
 def taken_apart(text: str) -> list[str | None]:
     """Do what PostgreSQL's string_to_array does with a text that is not empty."""
     return [None if part == arrays.NULL else part for part in text.split(arrays.BETWEEN)]
@@ -29,6 +42,12 @@ def test_usual_values_are_joined(values: list[object]) -> None:
     assert arrays.joined(values) is not None
 
 
-@pytest.mark.parametrize("values", [["a"], [""], ["a\x1fb", "c"], ["a\x1e", "c"], ["\x1e", None], [b"a", b"b"]])
+@pytest.mark.parametrize("values", [
+    [], ["a"], [""], ["a\x1fb", "c"], ["a\x1e", "c"], ["\x1e", None], [b"a", b"b"], [Octets(b"a"), None],
+])  # fmt: skip
 def test_what_would_not_come_apart_again_is_not_joined(values: list[object]) -> None:
     assert arrays.joined(values) is None
+
+
+def test_a_text_is_joined_as_it_is_whatever_its_class_prints() -> None:
+    assert arrays.joined([Word("on"), Word("off")]) == "on\x1foff"

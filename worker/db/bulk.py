@@ -1,11 +1,12 @@
 """Many rows in one statement: a text or an array a column on PostgreSQL, the driver's executemany elsewhere.
 
-Rows are mappings that all have the same columns, in one order. The statements are built once per table and set of columns.
+Rows are mappings that all have the same columns. The statements are built once per table and set of columns.
 """
 
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -124,7 +125,12 @@ def removal(table: sa.Table, rows: Rows) -> Statement:
 def _columns(rows: Rows) -> tuple[tuple[str, ...], bool, dict[str, Any]]:
     """Return the names of the columns, whether each is one text, and the columns: all as texts, or all as lists."""
     names = tuple(rows[0])
-    columns = dict(zip(names, map(list, zip(*(row.values() for row in rows), strict=True)), strict=True))
+    picked = (
+        zip(*map(operator.itemgetter(*names), rows), strict=True)
+        if len(names) > 1
+        else ([row[names[0]] for row in rows],)
+    )
+    columns = dict(zip(names, map(list, picked), strict=True))
     texts_ = {name: arrays.joined(column) for name, column in columns.items()}
     joined = None not in texts_.values()
     return names, joined, texts_ if joined else columns

@@ -10,6 +10,7 @@ import contextlib
 from contextlib import AbstractContextManager
 from typing import Any
 
+import psycopg
 import pymysql
 import sqlalchemy as sa
 import sqlalchemy.exc
@@ -36,7 +37,7 @@ _POSTGRESQL = (
 # takes less time than PostgreSQL's own way to compress a notification's text; not every server has it
 _LZ4 = (
     "SELECT set_config('default_toast_compression', 'lz4', false) FROM pg_settings "
-    "WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)"
+    "WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals) AND source = 'default'"
 )
 _MYSQL = f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}"
 # a long list of ids must not be turned into a subquery, whose rows would be locked in no order
@@ -179,8 +180,12 @@ def _set_sqlite(connection: Any, _record: object) -> None:
 
 def _set_postgresql(connection: Any, _record: object) -> None:
     connection.execute(_POSTGRESQL)
-    connection.execute(_LZ4)
     connection.commit()
+    try:
+        connection.execute(_LZ4)
+        connection.commit()
+    except psycopg.errors.InsufficientPrivilege:  # it only saves time
+        connection.rollback()
 
 
 def _set_mariadb(connection: Any, _record: object) -> None:
