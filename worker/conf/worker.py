@@ -84,10 +84,11 @@ OPTS: tuple[cfg.Opt, ...] = (
     cfg.IntOpt(
         "max_attempts",
         default=5,
-        min=1,
+        min=2,
         max=100,
         mutable=True,
-        help="Times that one message is tried before it is parked. A database or a broker that is away is no attempt.",
+        help="Times that one message is tried before it is parked. A database or a broker that is away is no attempt. Two "
+        "at least: the first time that a worker dies, all that it had in hand may be to blame.",
     ),
     cfg.FloatOpt(
         "pause_share",

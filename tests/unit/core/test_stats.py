@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.core import stats
+
+NAMES = st.lists(st.sampled_from("abcd"), unique=True)
 
 
 def test_workload_counts_the_instances_with_a_task() -> None:
@@ -25,3 +31,16 @@ def test_io_workload_counts_states_that_load_the_disks(busy: str) -> None:
 
 def test_an_idle_node_has_no_workload() -> None:
     assert stats.running_vms({}) == stats.current_workload({}) == stats.io_workload({}) == 0
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.integers(-2, 2).filter(bool)), NAMES, NAMES)
+def test_counters_go_down_by_one_where_it_is_gone_and_up_where_it_has_come(
+    counters: dict[str, int], gone: Sequence[str], come: Sequence[str]
+) -> None:
+    before = dict(counters)
+
+    after = stats.counted(counters, gone, come)
+
+    expected = {name: counters.get(name, 0) - (name in gone) + (name in come) for name in "abcd"}
+    assert after == {name: count for name, count in expected.items() if count}
+    assert counters == before
