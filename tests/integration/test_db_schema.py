@@ -104,3 +104,14 @@ def test_a_database_at_an_older_step_is_refused_with_the_remedy(
 
     with pytest.raises(errors.Misconfigured, match=f"is at revision {found}, 9999 is needed: run stocktake db sync"):
         schema.check(bind)
+
+
+@pytest.mark.parametrize("bind", ["postgresql"], indirect=True)
+def test_postgresql_leaves_room_for_the_next_version_of_a_row_as_the_tables_say(bind: sa.Engine) -> None:
+    schema.sync(bind)
+
+    query = sa.text("SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL AND relkind = 'r'")
+    with bind.connect() as connection:
+        found = {row.relname: row.reloptions for row in connection.execute(query)}
+    said = {name: table.dialect_options["postgresql"]["with"] for name, table in tables.metadata.tables.items()}
+    assert found == {name: [f"fillfactor={room['fillfactor']}"] for name, room in said.items() if room}
