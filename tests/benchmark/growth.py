@@ -17,6 +17,8 @@ from worker.db import engine, invariants, schema
 
 SMALL = workload.Cloud(nodes=100, instances=1000)
 BIG = workload.Cloud(nodes=10_000, instances=300_000)
+FEW = 20
+"""Messages in a batch of which hardly two are about one of 100 nodes."""
 GROWTH = 1.15
 STARTUP_SECONDS = 2.0
 MEMORY_MIB = 200.0
@@ -26,11 +28,17 @@ Say = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """A state, and casts about some of its nodes."""
+    """A state, and casts about some of its nodes; ``batch_size`` of nought is the worker's own."""
 
     name: str
     state: workload.Cloud
     used: int
+    batch_size: int = 0
+
+    @property
+    def options(self) -> dict[str, dict[str, Any]]:
+        """How the worker is configured."""
+        return {"worker": {"processes": 1, "batch_size": self.batch_size}} if self.batch_size else {}
 
     def casts(self, count: int, seed: int) -> list[workload.Cast]:
         """Return casts about new instances and about those that are there."""
@@ -41,13 +49,16 @@ class Case:
 def cases(small: workload.Cloud, big: workload.Cloud) -> tuple[Case, ...]:
     """Return what is compared.
 
-    The same nodes often come together in a batch on a small cloud, and share a notification then. The second case has
-    them on the large one too: what it costs more comes of size alone. The third one is spread over every node.
+    Casts about one node that are in one batch share its notification. On a small cloud many do. The second case has as
+    many of them on the large one, and in the last two cases, of small batches, there are few on either: what the large
+    one costs more there comes of size alone. The third case has no more than a node's own.
     """
     return (
         Case("small", small, small.nodes),
         Case("big, on as many nodes", big, small.nodes),
         Case("big, on every node", big, big.nodes),
+        Case("small, few at once", small, small.nodes, FEW),
+        Case("big, on every node, few at once", big, big.nodes, FEW),
     )
 
 
@@ -58,17 +69,17 @@ def measured(wanted: measure.Wanted, say: Say, states: Sequence[workload.Cloud] 
     with contextlib.ExitStack() as stack:
         templates = {state: stack.enter_context(_filled(state, say)) for state in states}
         for number, case in itertools.product(range(wanted.rounds), compared):
-            result = _run(templates[case.state], case.casts(wanted.casts, seed=number + 1))
+            result = _run(templates[case.state], case, case.casts(wanted.casts, seed=number + 1))
             runs[case.name].append(result)
             say(f"{measure.line(case.name, result)}  {result['memory_mib']:.0f} MiB  start {result['startup_s']:.2f} s")
     return {"runs": runs, "casts": wanted.casts, "verdicts": verdicts_of(runs)}
 
 
-def _run(template: str, casts: list[workload.Cast]) -> measure.Result:
+def _run(template: str, case: Case, casts: list[workload.Cast]) -> measure.Result:
     with (
         places.copied(template) as url,
         services.rabbit_vhost() as bus,
-        daemons.running(bus, daemons.Form(url), workload.hello()) as daemon,
+        daemons.running(bus, daemons.Form(url, options=case.options), workload.hello()) as daemon,
     ):
         return daemon.drained(bus, casts)
 
@@ -95,9 +106,15 @@ def _filled(state: workload.Cloud, say: Say) -> Iterator[str]:
         yield url
 
 
+COMPARED = (  # which case with which
+    ("big, on as many nodes", "small"),
+    ("big, on every node", "small"),
+    ("big, on every node, few at once", "small, few at once"),
+)
+
+
 def verdicts_of(runs: dict[str, list[measure.Result]]) -> list[verdicts.Verdict]:
     """Return how much more a cast costs, and what start and memory are."""
-    small, *big = runs
     found = [
         verdicts.Verdict(f"{name}: {words}", measure.median(of, figure), unit)
         for name, of in runs.items()
@@ -107,7 +124,7 @@ def verdicts_of(runs: dict[str, list[measure.Result]]) -> list[verdicts.Verdict]
             ("rate", "rate", "casts/s"),
         )
     ]
-    for name in big:
+    for name, small in ((name, small) for name, small in COMPARED if name in runs):
         cost = {one: _cost(runs[one]) for one in (small, name)}
         slower = measure.median(runs[small], "rate") / measure.median(runs[name], "rate")
         found += [

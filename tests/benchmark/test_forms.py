@@ -95,11 +95,20 @@ def run(**figures: float) -> dict[str, float]:
 
 
 def test_growth_is_that_of_worker_and_database_together() -> None:
-    found = growth.verdicts_of({"small": [run()], "big": [run(cpu_us=220, database_cpu_us=140)]})
+    name = "big, on as many nodes"
+    found = growth.verdicts_of({"small": [run()], name: [run(cpu_us=220, database_cpu_us=140)]})
 
     failed = [one for one in found if not one.passed]
-    assert [one.name for one in failed] == ["big: growth of processor time"]
+    assert [one.name for one in failed] == [f"{name}: growth of processor time"]
     assert failed[0].value == pytest.approx(1.2)
+
+
+def test_every_case_of_growth_is_compared_but_those_it_is_compared_with() -> None:
+    names = {case.name for case in growth.cases(growth.SMALL, growth.BIG)}
+
+    compared = {name for name, _ in growth.COMPARED}
+    assert compared | {small for _, small in growth.COMPARED} == names
+    assert len(compared) == 3
 
 
 def test_a_storm_that_writes_a_ledger_entry_fails() -> None:
