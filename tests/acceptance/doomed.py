@@ -13,6 +13,10 @@ from typing import Any
 
 from tests import stands
 from worker import intake, interfaces, steps, wiring
+from worker.bus import publisher
+
+WRITTEN_AT_ONCE = 4
+"""Notifications in one write: who dies at the first has published a part of them."""
 
 
 def _die() -> None:
@@ -38,6 +42,7 @@ def main() -> None:
         _poison(*message)
     else:
         steps.WATCH.reached = lambda reached: _die() if reached == step else None
+    publisher.AT_ONCE = WRITTEN_AT_ONCE
     conf = stands.configuration(
         url, database, claim_policy="none", batch_size=int(batch_size), batch_wait=0.2, max_attempts=3, reconnect_splay=0.0,
         notifications__lease_seconds=2,

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests import model, plain, stands
-from tests.acceptance import history
+from tests.acceptance import doomed, history
 from tests.acceptance import site as sites
 from tests.acceptance import test_crash as whole
 from worker import steps, wiring
@@ -127,6 +127,8 @@ def test_a_worker_that_dies_at_any_step_loses_nothing_and_counts_nothing_twice(
                 _work_off(site, sent)
 
         assert _die(site, batch_size, step) == -signal.SIGKILL, step
+        if step == steps.WRITTEN:  # with a part of the notifications published
+            assert site.due() > doomed.WRITTEN_AT_ONCE
         _work_off(site, sent)
 
         told += [*one.prepared(), *one.together()]
