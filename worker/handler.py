@@ -194,6 +194,7 @@ def _load_places(
     for order, touch in zip(orders, touched, strict=True):
         if commands.asks_for_a_place(order):
             asking |= touch.instances
+    into.asking = asking
     pairs = {pair for touch in touched if touch.instances & asking for pair in touch.pairs}
     pairs |= {pair for uuid in asking if uuid in into.books for pair in pairs_of(into.books[uuid])}
     accounts = {account_of(pair) for pair in pairs} | _inspected(orders, into)

@@ -18,7 +18,7 @@ from tests.benchmark import paced, places, settings, workload
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT = 900
-PLAIN_SHARE = 10
+PLAIN_SHARE = 30
 """The plain way gets one cast of so many: it needs that much longer for each."""
 DISTURBED = 0.15
 """Share of the machine that others may have in a run that counts."""
@@ -32,7 +32,7 @@ Result = dict[str, Any]
 class Plan:
     """How much is measured; ``seconds_paced`` of nought leaves that run out, ``brief`` all but (a) and (c)."""
 
-    casts: int = 10_000
+    casts: int = 30_000
     nodes: int = 1000
     seconds_paced: float = 20.0
     rounds: int = 5
@@ -50,7 +50,7 @@ class Wanted:
 
 
 FULL = Plan()
-SHORT = Plan(casts=6000, seconds_paced=0, brief=True)
+SHORT = Plan(casts=10_000, seconds_paced=0, brief=True)
 RECORDED = pathlib.Path(__file__).with_name("recorded.json")
 """The ratio of the short form that the guard holds this worker to."""
 

@@ -43,6 +43,8 @@ class World:
         self.first_accounts: dict[str, records.Account] = {}
         self.first_nodes: dict[str, records.Node] = {}
         self.unseen: set[str] = set()
+        self.asking: Collection[str] | None = None
+        """The instances that have or may ask for a place in this transaction, once that was looked through; else None."""
         self._hardware: dict[str, places.Hardware] = {}
         self._places: dict[str, dict[places.Key, records.Place]] = {}
         self._first_places: dict[str, dict[places.Key, records.Place]] = {}
@@ -148,7 +150,7 @@ class World:
         new = msgspec.structs.replace(book, holdings=holdings.held(book))
         old = self.book(book.uuid)
         lacks: Mapping[str, places.Reasons] = {}
-        if places.concerns(old) or places.concerns(new):
+        if self._may_ask(book.uuid) and (places.concerns(old) or places.concerns(new)):
             held, lacks = places.assigned(old, new, self.ground, _limits(terms))
             new = msgspec.structs.replace(new, holdings=held)
         if shares.concerns(old, self.tree) or shares.concerns(new, self.tree):
@@ -157,6 +159,9 @@ class World:
             new = msgspec.structs.replace(new, holdings=held)
             lacks = {side: (*lacks.get(side, ()), *short.get(side, ())) for side in {**lacks, **short}}
         return new, lacks
+
+    def _may_ask(self, uuid: str) -> bool:
+        return self.asking is None or uuid in self.asking
 
     def _others(self, uuid: str) -> Callable[[str], Collection[records.Place]]:
         return lambda account: self.ground(account).others(uuid).values()

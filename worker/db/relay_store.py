@@ -72,7 +72,7 @@ class RelayStore:
         # all that is due is true; saying so would let a planner walk along the ids through all that is sent already
         query = outbox.FRAME.where(_ROW.due.is_not(None)).order_by(_ROW.due, _ROW.id).limit(limit)
         with self._reading.connect() as connection:
-            return [outbox.frame(row) for row in connection.execute(query)]
+            return [outbox.frame(row) for row in connection.execute(query).all()]
 
     @failures.translated()
     def last_due(self) -> int | None:
