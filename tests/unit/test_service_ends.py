@@ -13,16 +13,23 @@ from worker import brake, errors, service
 from worker.core import resources
 
 
-def test_a_connection_lost_after_the_commit_counts_nothing_twice() -> None:
-    desk = service_desk.Desk()
-    desk.send(1)
+def _lose_the_broker_once(desk: service_desk.Desk, begun: threading.Event | None = None) -> None:
+    """Have the connection lost at the first settle, once something has ``begun``."""
     lost: list[Exception] = [errors.BusUnavailable("reset by peer")]
 
-    def lose_it_once() -> None:
+    def lose() -> None:
+        if begun is not None:
+            begun.wait(service_desk.PATIENCE)
         if lost:
             raise lost.pop()
 
-    desk.consumer.at_settle = lose_it_once
+    desk.consumer.at_settle = lose
+
+
+def test_a_connection_lost_after_the_commit_counts_nothing_twice() -> None:
+    desk = service_desk.Desk()
+    desk.send(1)
+    _lose_the_broker_once(desk)
 
     desk.worker.run()
 
@@ -34,20 +41,14 @@ def test_a_connection_lost_after_the_commit_counts_nothing_twice() -> None:
 def _lost_while_the_second_commits(desk: service_desk.Desk, second: Callable[[], None]) -> None:
     """Have the broker go away at the first settle, once the other thread has come to ``second``."""
     begun = threading.Event()
-    lost: list[Exception] = [errors.BusUnavailable("reset by peer")]
 
     def reach() -> None:
         if len(desk.plan.commits) == 1 and not begun.is_set():
             begun.set()
             second()
 
-    def lose_it_once() -> None:
-        begun.wait(service_desk.PATIENCE)
-        if lost:
-            raise lost.pop()
-
     desk.plan.at_commit = reach
-    desk.consumer.at_settle = lose_it_once
+    _lose_the_broker_once(desk, begun)
 
 
 def test_a_commit_that_fails_after_its_session_has_ended_is_made_again() -> None:
@@ -129,13 +130,7 @@ def test_a_stop_while_the_broker_is_told_finishes_the_batch_that_has_begun() -> 
 def test_a_connection_lost_while_the_next_batch_is_committed_counts_neither_twice() -> None:
     desk = service_desk.Desk()
     desk.send(1, 2, 3)
-    lost: list[Exception] = [errors.BusUnavailable("reset by peer")]
-
-    def lose_it_once() -> None:
-        if lost:
-            raise lost.pop()
-
-    desk.consumer.at_settle = lose_it_once
+    _lose_the_broker_once(desk)
 
     desk.worker.run()
 
