@@ -19,10 +19,11 @@ PROCESSES = "cgroup.procs"
 
 def parent() -> pathlib.Path | None:
     """Return the control group below which processes can be held, or None where that is not allowed."""
-    for folder, control in ((ROOT / "cpu", "cpu.cfs_quota_us"), (ROOT, "cgroup.subtree_control")):
-        if (folder / control).exists() and os.access(folder, os.W_OK):
-            return folder
-    return None
+    old, new, handed_down = ROOT / "cpu", ROOT, ROOT / "cgroup.subtree_control"
+    if (old / "cpu.cfs_quota_us").exists() and os.access(old, os.W_OK):
+        return old
+    limits = handed_down.exists() and "cpu" in handed_down.read_text(encoding="ascii").split()
+    return new if limits and os.access(new, os.W_OK) else None
 
 
 @contextlib.contextmanager

@@ -26,6 +26,15 @@ def _lose_the_broker_once(desk: service_desk.Desk, begun: threading.Event | None
     desk.consumer.at_settle = lose
 
 
+def _a_desk_with_bad_messages(count: int) -> service_desk.Desk:
+    """Return a desk that pauses when more than half of two messages fail, and pauses for no time."""
+    desk = service_desk.Desk()
+    desk.worker.brake = brake.Brake(lambda: brake.Settings(share=0.5, minimum=2, seconds=0.0))
+    for number in range(1, count + 1):
+        desk.broker.send(stands.body("update_instance", {"instance": None}, _unique_id=f"bad{number}"))
+    return desk
+
+
 def test_a_connection_lost_after_the_commit_counts_nothing_twice() -> None:
     desk = service_desk.Desk()
     desk.send(1)
@@ -80,10 +89,7 @@ def test_an_error_that_nobody_expects_ends_the_worker_after_its_session_has_ende
 
 
 def test_nothing_is_begun_once_nearly_everything_fails_and_what_was_read_ahead_is_tried_first() -> None:
-    desk = service_desk.Desk()
-    desk.worker.brake = brake.Brake(lambda: brake.Settings(share=0.5, minimum=2, seconds=0.0))
-    for number in range(1, 3):
-        desk.broker.send(stands.body("update_instance", {"instance": None}, _unique_id=f"bad{number}"))
+    desk = _a_desk_with_bad_messages(2)
     desk.send(4, 5)
 
     desk.worker.run()
@@ -93,10 +99,7 @@ def test_nothing_is_begun_once_nearly_everything_fails_and_what_was_read_ahead_i
 
 
 def test_a_trial_that_goes_well_is_said_at_once() -> None:
-    desk = service_desk.Desk()
-    desk.worker.brake = brake.Brake(lambda: brake.Settings(share=0.5, minimum=2, seconds=0.0))
-    for number in range(1, 3):
-        desk.broker.send(stands.body("update_instance", {"instance": None}, _unique_id=f"bad{number}"))
+    desk = _a_desk_with_bad_messages(2)
     desk.send(4)
 
     desk.worker.run()
@@ -161,10 +164,7 @@ def test_an_error_that_nobody_expects_ends_the_worker_with_everything_given_back
 
 
 def test_when_everything_fails_taking_pauses_and_one_message_tries_whether_all_is_well() -> None:
-    desk = service_desk.Desk()
-    desk.worker.brake = brake.Brake(lambda: brake.Settings(share=0.5, minimum=2, seconds=0.0))
-    for number in range(1, 4):
-        desk.broker.send(stands.body("update_instance", {"instance": None}, _unique_id=f"bad{number}"))
+    desk = _a_desk_with_bad_messages(3)
     desk.send(4, 5)
 
     desk.worker.run()
